@@ -1,0 +1,1 @@
+"""Anchorline's page: Gradio, and our own routes beside it."""
