@@ -37,12 +37,14 @@ class Progress:
 
     def line(self, text: str) -> None:
         """One line of pip's output."""
-        found = re.match(r"\s*(Collecting|Installing collected packages:|Downloading|WARNING: Retrying)\s*(.*)", text)
+        found = re.match(r"\s*(Collecting|Processing|Installing collected packages:|Downloading|WARNING: Retrying)\s*(.*)", text)
         if not found:
             return
         word, rest = found.groups()
-        if word == "Collecting":
-            self.package, self.size, self.note = re.split(r"[\s<>=!~;\[(]", rest, maxsplit=1)[0], "", ""
+        if word in ("Collecting", "Processing"):  # the second is a wheel in a folder that the user's pip settings name
+            wheel = re.match(r"\S*[/\\]([^-/\\\s]+)-\S+\.whl", rest)
+            self.package = wheel[1] if wheel else re.split(r"[\s<>=!~;\[(]", rest, maxsplit=1)[0]
+            self.size = self.note = ""
             self.done += 1
         elif word == "Downloading":
             size = re.search(r"\(([\d.]+ [kMG]?B)\)", rest)

@@ -1,0 +1,55 @@
+"""What all tests share: which of them run here, the real clips, the browser."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find_browser() -> str | None:
+    """The Chromium that end-to-end tests drive."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def clips_folder() -> Path:
+    """Real clips: one folder each with `video.mp4` or `frames/`; beside the project unless the environment says where."""
+    return Path(os.environ.get("ANCHORLINE_CLIPS", ROOT.parent / "shared" / "clips"))
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real clips; skips where there is none."""
+    folder = clips_folder()
+    if not folder.is_dir():
+        pytest.skip("no real clips beside the project (ANCHORLINE_CLIPS names another folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """The path of Chromium; skips where there is none, fails where ANCHORLINE_NEED_BROWSER is set."""
+    path = find_browser()
+    if path is None:
+        if os.environ.get("ANCHORLINE_NEED_BROWSER"):
+            pytest.fail("no Chromium found, and ANCHORLINE_NEED_BROWSER is set")
+        pytest.skip("no Chromium found")
+    return path
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out unless `-m` speaks of them or a test is named; skip what this machine lacks."""
+    if "slow" not in config.getoption("markexpr") and not any("::" in str(argument) for argument in config.args):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+    no_browser = find_browser() is None and not os.environ.get("ANCHORLINE_NEED_BROWSER")
+    no_clips = not clips_folder().is_dir()
+    for item in items:
+        if no_browser and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="no Chromium found"))
+        if no_clips and item.get_closest_marker("clips"):
+            item.add_marker(pytest.mark.skip(reason="no real clips beside the project"))
