@@ -97,7 +97,7 @@ def locked(place: Place, on_wait: Callable[[], None]) -> Iterator[int]:
 
 def set_up(place: Place, stages: list[Stage]) -> None:
     """Bring the venv and these stages up to date, in the foreground. Raises SetupError; costs nothing when all is there."""
-    if fault(place) is None and all(installed(place, stage) for stage in stages):
+    if all([installed(place, stage) for stage in stages]) and fault(place) is None:
         return
     told: list[bool] = []
 
