@@ -1,0 +1,55 @@
+"""Which YUV↔RGB matrix a clip uses: one rule for reader and writer, so that a frame survives the round trip.
+
+Numbers are those of ITU-T H.273 (the ones FFmpeg stores): matrix 1 = BT.709, 5 and 6 = BT.601, 9 = BT.2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+from engine.types import ColourTags
+
+UNSPECIFIED = 2
+BT709 = 1
+BT601 = 6
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+SWSCALE = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+
+
+def tags_of(stream: VideoStream) -> ColourTags:
+    """The colour description written in the stream; 2 where it says nothing."""
+    codec = stream.codec_context
+    full = int(codec.color_range or 0) == ColorRange.JPEG or (codec.pix_fmt or "").startswith("yuvj")
+    return ColourTags(
+        matrix=int(codec.colorspace), primaries=int(codec.color_primaries), transfer=int(codec.color_trc), full_range=full
+    )
+
+
+def matrix_in_force(tags: ColourTags, size: tuple[int, int]) -> int:
+    """The matrix that is really used: the tagged one, else BT.709 from 720 lines on and BT.601 below, as players do.
+
+    `size` is the upright (height, width) in pixels.
+    """
+    if tags.matrix in SWSCALE:
+        return tags.matrix
+    return BT709 if size[0] >= 720 else BT601
+
+
+def tags_in_force(tags: ColourTags, size: tuple[int, int]) -> ColourTags:
+    """The tags to write: copied, with the matrix never left unspecified."""
+    return replace(tags, matrix=matrix_in_force(tags, size))
+
+
+def swscale_matrix(matrix: int) -> Colorspace:
+    """The swscale name of an H.273 matrix that `matrix_in_force` gave."""
+    return SWSCALE[matrix]

@@ -1,0 +1,179 @@
+"""Which frames a clip has: one table of presentation times (PTS), made on import without decoding.
+
+The table comes from one pass over the packets. It is then checked against what the decoder really delivers; where
+the two disagree (times missing, transport stream cut in the middle, raw H.264) a full decode makes the table.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import MediaError
+from engine.media.decode import Decoder, Key
+from engine.types import Video
+
+CHECK_HEAD = 12
+CHECK_RUN = 3
+# VP8 hides reference frames in packets of their own, so packets are not frames there.
+PACKETS_ARE_NOT_FRAMES = frozenset({"vp8"})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FrameTable:
+    """`pts` (T,) int64, strictly increasing, in `time_base` seconds; `keys` sorted by pts.
+
+    `seekable`: a frame can be told by its PTS after a seek. Otherwise frames are counted from the start.
+    """
+
+    pts: np.ndarray
+    time_base: Fraction
+    keys: tuple[Key, ...]
+    seekable: bool
+    warnings: tuple[str, ...] = ()
+
+    def key_before(self, frame: int) -> int:
+        """Index in `keys` of the last keyframe shown at or before `frame`; −1 when decoding must start at the start."""
+        return bisect_left(self.keys, (int(self.pts[frame]) + 1,)) - 1
+
+    def frame_at(self, pts: int) -> int:
+        """Index of the first frame shown at or after `pts`."""
+        return int(np.searchsorted(self.pts, pts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Packets:
+    pts: list[int]
+    keys: list[Key]
+    untimed: int
+    cut_off: bool
+    promised: int
+
+
+def build_table(path: Path, rate: Fraction | None = None, known: Video | None = None) -> FrameTable:
+    """The frame table of a clip. `rate` is used where the file has no times; `known`, what was found
+    before in the same file, saves the full decode.
+
+    Raises:
+        MediaError: no frame can be decoded.
+    """
+    packets, time_base, codec, guessed = _scan(path)
+    warnings = []
+    if packets.cut_off:
+        of = f" of {packets.promised}" if packets.promised > len(packets.pts) else ""
+        warnings.append(f"The file is cut off: {len(packets.pts)}{of} frames are there.")
+    pts = sorted(set(packets.pts))
+    keys = tuple(sorted(packets.keys))
+    trusted = not packets.untimed and len(pts) == len(packets.pts) > 0 and codec not in PACKETS_ARE_NOT_FRAMES
+    if trusted and (_same(pts, known) or _head_agrees(path, pts)) and _seeks_agree(path, pts, keys):
+        return FrameTable(np.array(pts, np.int64), time_base, keys, True, tuple(warnings))
+    if known is not None:
+        seekable = known.time_base == time_base and not packets.untimed and _seeks_agree(path, known.pts.tolist(), keys)
+        return FrameTable(known.pts, known.time_base, keys, seekable, known.warnings)
+    return _decoded_table(path, packets, rate or guessed, time_base, warnings)
+
+
+def _decoded_table(path: Path, packets: _Packets, rate: Fraction, time_base: Fraction, warnings: list[str]) -> FrameTable:
+    """The table by decoding everything; times that are missing follow from `rate`."""
+    decoded = _decode_times(path)
+    if all(value is None for value in decoded):
+        warnings.append(f"The file has no frame times; {float(rate):g} frames per second are assumed.")
+        return FrameTable(np.arange(len(decoded), dtype=np.int64), 1 / rate, (), False, tuple(warnings))
+    times = _mend(decoded, step=max(1, round(1 / (rate * time_base))))
+    if times != decoded:
+        warnings.append("Some frame times were missing or out of order and were worked out from the frame rate.")
+    keys = tuple(sorted(packets.keys))
+    seekable = times == decoded and not packets.untimed and _seeks_agree(path, times, keys)
+    return FrameTable(np.array(times, np.int64), time_base, keys, seekable, tuple(warnings))
+
+
+def _scan(path: Path) -> tuple[_Packets, Fraction, str, Fraction]:
+    """Packets that are shown, in decode order; time base; codec; frame rate as the container guesses it."""
+    pts: list[int] = []
+    keys: list[Key] = []
+    untimed = 0
+    decoder = Decoder(path)
+    try:
+        for packet in decoder.packets():
+            time = packet.pts
+            if packet.size == 0 and time is None:
+                continue
+            if time is None:
+                untimed += 1
+                continue
+            if packet.is_keyframe:
+                keys.append(Key(time, packet.dts))
+            if not packet.is_discard:
+                pts.append(time)
+        stream = decoder.stream
+        guessed = stream.average_rate or stream.guessed_rate or Fraction(25)
+        found = _Packets(pts, keys, untimed, decoder.errors > 0, stream.frames)
+        return found, stream.time_base or Fraction(1, 90000), stream.codec_context.name, Fraction(guessed)
+    finally:
+        decoder.close()
+
+
+def _same(pts: list[int], known: Video | None) -> bool:
+    return known is not None and np.array_equal(np.array(pts, np.int64), known.pts)
+
+
+def _head_agrees(path: Path, pts: list[int]) -> bool:
+    decoder = Decoder(path)
+    try:
+        delivered = [frame.pts for frame in islice(decoder.from_start(), CHECK_HEAD)]
+    finally:
+        decoder.close()
+    return delivered == pts[: len(delivered)] and len(delivered) == min(CHECK_HEAD, len(pts))
+
+
+def _seeks_agree(path: Path, pts: Sequence[int | None], keys: tuple[Key, ...]) -> bool:
+    """Whether decoding from a few keyframes delivers the frames that the table names."""
+    times = [value for value in pts if value is not None]
+    decoder = Decoder(path)
+    try:
+        for key in {keys[round(part * (len(keys) - 1))] for part in (0.0, 0.35, 0.7, 1.0)} if keys else ():
+            frames = decoder.from_key(key)
+            if frames is None:
+                return False
+            delivered = [frame.pts for frame in islice(frames, CHECK_RUN)]
+            at = bisect_left(times, key.pts)
+            if delivered != times[at : at + len(delivered)]:
+                return False
+    finally:
+        decoder.close()
+    return True
+
+
+def _decode_times(path: Path) -> list[int | None]:
+    decoder = Decoder(path)
+    try:
+        times = [frame.pts for frame in decoder.from_start()]
+    finally:
+        decoder.close()
+    if not times:
+        raise MediaError(
+            f"“{path.name}” has no frame that can be decoded; it is damaged or uses an unknown codec: convert it first."
+        )
+    return times
+
+
+def _mend(times: Sequence[int | None], step: int) -> list[int]:
+    """Fills missing times from their neighbours, `step` apart, and makes them strictly increasing."""
+    first = next((i for i, value in enumerate(times) if value is not None), None)
+    if first is None:
+        return [i * step for i in range(len(times))]
+    start = times[first]
+    assert start is not None
+    mended = [start - (first - i) * step for i in range(first)]
+    for value in times[first:]:
+        before = mended[-1] if mended else None
+        if value is None or (before is not None and value <= before):
+            value = start if before is None else before + step
+        mended.append(value)
+    return mended

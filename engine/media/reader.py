@@ -1,0 +1,151 @@
+"""Reading clips by frame index: random access that equals sequential decoding, bit for bit.
+
+`open_video` takes a file (`VideoFileReader`) or a numbered sequence of stills (`ImageSequenceReader`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from engine.errors import MediaError
+from engine.media.colour import matrix_in_force
+from engine.media.decode import Converter
+from engine.media.describe import describe
+from engine.media.frames import FrameCache, FrameReader, check_frame, check_span
+from engine.media.index import FrameTable, build_table
+from engine.media.probe import check_file, is_still
+from engine.media.sequence import ImageSequenceReader
+from engine.media.walk import Step, Walk
+from engine.types import FrameIndex, FrameRange, Video
+
+RECENT_BYTES = 64 * 2**20
+STEP_ON = 8
+"""Up to so many frames ahead, decoding on beats seeking (our choice)."""
+
+
+def open_video(path: str | Path, known: Video | None = None, *, rate: Fraction | None = None) -> FrameReader:
+    """Opens a clip: a file, a folder of stills, or one numbered still of a sequence.
+
+    `known` is what was found in the same clip before: its frame table is trusted after the content was compared.
+    `rate` (frames per second) is for sources that have none: stills and raw streams.
+
+    Raises:
+        MediaError: see `probe`; also when the content is no longer that of `known`.
+    """
+    place = Path(path)
+    if place.is_dir():
+        return ImageSequenceReader(place, known, rate=rate)
+    resolved = check_file(path)
+    if is_still(resolved):
+        return ImageSequenceReader(place, known, rate=rate)
+    return VideoFileReader(place, known, rate=rate)
+
+
+class VideoFileReader:
+    """A clip in one file. See `frames.FrameReader`."""
+
+    def __init__(self, path: Path, known: Video | None = None, *, rate: Fraction | None = None) -> None:
+        self._file = check_file(path)
+        digest = _digest(self._file)
+        if known is not None and known.digest != digest:
+            raise MediaError(f"“{path.name}” has changed since it was opened first; put the earlier file back or open it anew.")
+        self._table: FrameTable = build_table(self._file, rate, known)
+        self.video, self._orientation, self._stored = describe(self._file, self._table, digest, rate)
+        self.damaged: set[FrameIndex] = set()
+        self._cache = FrameCache()
+        self._convert = self._converter()
+        self._walk = Walk(self._file, self._table)
+        self._steps: Iterator[Step] = iter(())
+        self._recent: OrderedDict[FrameIndex, VideoFrame] = OrderedDict()
+        self._at = -1
+
+    def get(self, frame: FrameIndex) -> np.ndarray:
+        """Frame `frame`, (H, W, 3) uint8 RGB, read-only. Raises MediaError outside the clip."""
+        check_frame(frame, self.video)
+        picture = self._cache.get(frame)
+        if picture is None:
+            picture = self._cache.put(frame, self._convert.rgb(self._decoded(frame)))
+        return picture
+
+    def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
+        """The frames of `span` in order, each (H, W, 3) uint8 RGB, read-only."""
+        check_span(span, self.video)
+        if not len(span):
+            return
+        convert, walk = self._converter(), Walk(self._file, self._table)
+        try:
+            for step in walk.steps(span.start):
+                if step.frame < span.start:
+                    continue
+                if not step.whole:
+                    self.damaged.add(step.frame)
+                picture = convert.rgb(step.decoded)
+                picture.flags.writeable = False
+                yield picture
+                if step.frame == span.stop - 1:
+                    return
+        finally:
+            walk.close()
+        raise self._undecodable(span.start)
+
+    def close(self) -> None:
+        """Frees the decoder and the cache; the reader can still be used and opens them again."""
+        self._walk.close()
+        self._steps, self._at = iter(()), -1
+        self._recent.clear()
+        self._cache.clear()
+
+    def __enter__(self) -> VideoFileReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _converter(self) -> Converter:
+        return Converter(self._stored, self._orientation, matrix_in_force(self.video.colour, self.video.size))
+
+    def _decoded(self, target: FrameIndex) -> VideoFrame:
+        """The decoded picture shown at `target`; the ones decoded just before it stay at hand for stepping back."""
+        if target in self._recent:
+            return self._recent[target]
+        if not self._ahead(target):
+            self._recent.clear()
+            self._steps, self._at = self._walk.steps(target), -1
+        room = max(2, RECENT_BYTES // (self.video.size[0] * self.video.size[1] * 2))
+        for step in self._steps:
+            self._at = step.frame
+            self._recent[step.frame] = step.decoded
+            while len(self._recent) > room:
+                self._recent.popitem(last=False)
+            if not step.whole:
+                self.damaged.add(step.frame)
+            if step.frame == target:
+                return step.decoded
+        raise self._undecodable(target)
+
+    def _ahead(self, target: FrameIndex) -> bool:
+        """Whether going on from where the decoder is gets to `target` sooner than seeking."""
+        if self._at < 0 or target <= self._at:
+            return False
+        if not self._table.seekable or target - self._at <= STEP_ON:
+            return True
+        key = self._table.key_before(target)
+        return key < 0 or self._table.frame_at(self._table.keys[key].pts) <= self._at
+
+    def _undecodable(self, frame: FrameIndex) -> MediaError:
+        return MediaError(
+            f"Frame {frame} of “{self._file.name}” cannot be decoded and there is none to stand in; get the file again."
+        )
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
