@@ -52,7 +52,7 @@ class Progress:
         elif word.startswith("Installing"):
             self.package, self.size, self.note = f"unpacking {rest.count(',') + 1} packages", "", ""
         else:
-            self.note = ", no answer from the package index, trying again"
+            self.note = "no answer from the package index, trying again"
         self.show()
 
     def show(self, last: bool = False) -> None:
@@ -63,7 +63,8 @@ class Progress:
         if self.quiet:
             return
         minutes, seconds = divmod(int(now - self.start), 60)
-        text = f"  {self.done:3d} · {minutes}:{seconds:02d} · {self.package}{self.size}{self.note}"
+        what = [f"{self.done:5d}", f"{minutes}:{seconds:02d}", self.package + self.size, self.note]
+        text = " · ".join(filter(None, what))
         if sys.stderr.isatty():
             width = shutil.get_terminal_size().columns - 1
             print("\r\x1b[K" + ("" if last else text[:width]), end="", file=sys.stderr, flush=True)
