@@ -100,7 +100,7 @@ def import_faults(path: str, tree: ast.Module) -> list[str]:
         first, _, rest = name.partition(".")
         part = rest.partition(".")[0]
         if first == "engine":
-            if path.startswith("app/") and ("*" in forbidden_parts or rest.count(".") > 0 or is_engine_module(part)):
+            if path.startswith("app/") and ("*" in forbidden_parts or (rest and rest not in door_names())):
                 faults.append(f"{name}: the app takes names from the engine's door only")
             elif part in forbidden_parts:
                 faults.append(f"{name}: engine.{part} is off limits here")
@@ -119,8 +119,13 @@ def import_faults(path: str, tree: ast.Module) -> list[str]:
     return faults
 
 
-def is_engine_module(part: str) -> bool:
-    return bool(part) and ((ROOT / "engine" / f"{part}.py").exists() or (ROOT / "engine" / part).is_dir())
+@functools.cache
+def door_names() -> set[str]:
+    """What `engine/__init__.py` exports: its `__all__`."""
+    for node in tree_of("engine/__init__.py").body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
 
 
 def crosses_methods(path: str, name: str) -> bool:
