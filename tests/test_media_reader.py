@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from engine.errors import MediaError
 from engine.media.reader import VideoFileReader, open_video
+from engine.media.walk import Step
 from engine.types import FrameRange
 from tests.media_fixtures import (
     X264,
@@ -101,7 +104,8 @@ def _stills(folder: Path) -> Path:
 
 
 SOURCES = [
-    _mp4, _mov, _mkv, _webm, _vp8, _vfr, _rotated, _late, _ts, _open_gop, _hevc, _intra_refresh, _avi, _gif, _one_frame, _raw, _stills,
+    _mp4, _mov, _mkv, _webm, _vp8, _vfr, _rotated, _late, _ts, _open_gop, _hevc, _intra_refresh, _avi, _gif, _one_frame, _raw,
+    _stills,
 ]  # fmt: skip
 
 
@@ -171,20 +175,31 @@ def test_rotation_and_mirror_are_applied(tmp_path: Path) -> None:
         assert read_barcode(reader.get(3)) == 3
 
 
-@pytest.mark.parametrize(("matrix", "wide"), [(1, False), (6, False), (6, True), (1, True)])
-def test_the_colour_matrix_of_the_tags_is_used(tmp_path: Path, matrix: int, wide: bool) -> None:
-    tags = {"colorspace": matrix, "color_range": 2 if wide else 1}
-
-    def flat(_: int) -> np.ndarray:
-        return np.full((112, 192, 3), (200, 40, 90), np.uint8)
-
-    from engine.media.encode import PictureTrack  # the writer's own conversion is the other half of the promise
-
-    assert PictureTrack
-    path = write_drawn_clip(tmp_path / "c.mkv", Clip(frames=3, codec="ffv1", pixels="yuv444p", options={}, tags=tags, draw=flat))
+@pytest.mark.parametrize("pixels", ["yuv444p", "yuv420p"])
+@pytest.mark.parametrize("matrix", [1, 6])
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_colour_matrix_of_the_tags_is_used(tmp_path: Path, matrix: int, wide: bool, pixels: str) -> None:
+    luma, u, v = 120, 100, 160
+    path = tmp_path / "c.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 2 if wide else 1
+        frame = av.VideoFrame(64, 48, pixels)
+        for plane, value in zip(frame.planes, (luma, u, v), strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    red, blue = (0.2126, 0.0722) if matrix == 1 else (0.299, 0.114)
+    y = luma / 255 if wide else (luma - 16) / 219
+    pb, pr = ((u - 128) / 255, (v - 128) / 255) if wide else ((u - 128) / 224, (v - 128) / 224)
+    r, b = y + 2 * (1 - red) * pr, y + 2 * (1 - blue) * pb
+    expected = np.array([r, (y - red * r - blue * b) / (1 - red - blue), b]) * 255
     with open_video(path) as reader:
         assert reader.video.colour.matrix == matrix
         assert reader.video.colour.full_range == wide
+        assert np.abs(reader.get(0)[20, 30] - expected).max() <= 1
 
 
 def test_known_video_is_trusted_and_checked(tmp_path: Path) -> None:
@@ -235,7 +250,12 @@ def test_the_decoder_is_not_restarted_for_the_next_frame(tmp_path: Path) -> None
         assert isinstance(reader, VideoFileReader)
         starts: list[int] = []
         steps = reader._walk.steps
-        reader._walk.steps = lambda start: (starts.append(start), steps(start))[1]  # type: ignore[method-assign]
+
+        def counted(start: int) -> Iterator[Step]:
+            starts.append(start)
+            return steps(start)
+
+        reader._walk.steps = counted  # type: ignore[method-assign]
         for frame in range(20, 40):
             reader.get(frame)
         assert starts == [20]

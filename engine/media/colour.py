@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
@@ -24,6 +25,16 @@ SWSCALE = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
+
+LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}
+"""Weights of red and blue in luma; green has the rest."""
 
 
 def tags_of(stream: VideoStream) -> ColourTags:
@@ -53,3 +64,21 @@ def tags_in_force(tags: ColourTags, size: tuple[int, int]) -> ColourTags:
 def swscale_matrix(matrix: int) -> Colorspace:
     """The swscale name of an H.273 matrix that `matrix_in_force` gave."""
     return SWSCALE[matrix]
+
+
+def yuv_from_rgb(matrix: int, full_range: bool) -> np.ndarray:
+    """(3, 4) float64: 8-bit RGB (and 1) → 8-bit Y′CbCr, H.273 equations 38–40 with the scaling of 8-bit code values."""
+    red, blue = LUMA_WEIGHTS[matrix]
+    luma = np.array([red, 1 - red - blue, blue])
+    cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
+    cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
+    scale = np.array([255, 255, 255] if full_range else [219, 224, 224]) / 255
+    offset = np.array([0 if full_range else 16, 128, 128])
+    return np.column_stack([np.stack([luma, cb, cr]) * scale[:, None], offset])
+
+
+def rgb_from_yuv(matrix: int, full_range: bool) -> np.ndarray:
+    """(3, 4) float64: the inverse of `yuv_from_rgb`."""
+    forward = yuv_from_rgb(matrix, full_range)
+    inverse = np.linalg.inv(forward[:, :3])
+    return np.column_stack([inverse, -inverse @ forward[:, 3]])

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media.colour import HDR_TRANSFERS, SWSCALE, tags_of
-from engine.media.decode import Converter, Decoder, Orientation, orientation_of
+from engine.media.decode import Decoder, Orientation, orientation_of
 from engine.media.index import FrameTable
 from engine.media.probe import check_size
 from engine.types import AudioStream, Video
@@ -41,7 +41,7 @@ def describe(path: Path, table: FrameTable, digest: str, rate: Fraction | None) 
             path=str(path),
             digest=digest,
             kind="file",
-            size=Converter(stored, orientation, 1).size,
+            size=stored[::-1] if orientation.transpose else stored,
             rate=rate or _rate(stream, table),
             time_base=table.time_base,
             pts=table.pts,

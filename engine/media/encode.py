@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import cv2
 import numpy as np
 from av.codec.context import ThreadType
 from av.container import OutputContainer
@@ -11,7 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
-from engine.media.colour import swscale_matrix, tags_in_force
+from engine.media.colour import swscale_matrix, tags_in_force, yuv_from_rgb
+from engine.media.decode import EXACT
 from engine.types import Video
 
 CRF = 18
@@ -33,6 +35,7 @@ class PictureTrack:
         self._pad = (video.size[0] % 2, video.size[1] % 2) if codec == "h264" else (0, 0)
         if any(self._pad):
             self.warnings.append("H.264 needs even sizes; the last row or column is repeated once.")
+        self._to_yuv = yuv_from_rgb(self._tags.matrix, self._tags.full_range)
         self._scaler = VideoReformatter()
         self._stream = self._add(codec, quality)
 
@@ -40,15 +43,29 @@ class PictureTrack:
         """Encodes one (H, W, 3) uint8 RGB picture, shown at `pts` in the clip's time base."""
         if any(self._pad):
             picture = np.pad(picture, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
-        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame = self._scaler.reformat(
-            rgb, format=self._pixels, dst_colorspace=swscale_matrix(self._tags.matrix), dst_color_range=self._range
-        )
+        frame = self._planes(picture) if self._pixels == "yuv420p" else self._scaled(picture)
         frame.pts = pts
         frame.time_base = self._video.time_base
         frame.colorspace, frame.color_range = self._tags.matrix, self._range
         frame.color_primaries, frame.color_trc = self._tags.primaries, self._tags.transfer
         self._container.mux(self._stream.encode(frame))
+
+    def _planes(self, picture: np.ndarray) -> VideoFrame:
+        """4:2:0 with exact rounding; a chroma value is the mean of its four pixels."""
+        height, width = picture.shape[:2]
+        yuv = cv2.transform(picture, self._to_yuv)
+        half = cv2.resize(yuv, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        planes = np.empty((height * 3 // 2, width), np.uint8)
+        planes[:height] = yuv[..., 0]
+        planes[height:].reshape(2, height // 2, width // 2)[:] = half[..., 1:].transpose(2, 0, 1)
+        return VideoFrame.from_ndarray(planes, format="yuv420p")
+
+    def _scaled(self, picture: np.ndarray) -> VideoFrame:
+        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        matrix = swscale_matrix(self._tags.matrix)
+        return self._scaler.reformat(
+            rgb, format=self._pixels, dst_colorspace=matrix, dst_color_range=self._range, interpolation=EXACT
+        )
 
     def finish(self) -> None:
         """Writes what the encoder still holds."""

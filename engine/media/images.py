@@ -58,6 +58,16 @@ def still_size(path: str | Path) -> tuple[int, int]:
         return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
+def fit_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Brings an (H, W, 3) uint8 picture to `size` (height, width): scaled to cover it, then cropped about the middle."""
+    height, width = size
+    scale = max(height / image.shape[0], width / image.shape[1])
+    large = (max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale)))
+    scaled = cv2.resize(image, large, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    return np.ascontiguousarray(scaled[top : top + height, left : left + width])
+
+
 def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
     """A mask that somebody brought, as (H, W) uint8 alpha: 0 outside, 255 inside, between on soft edges.
 

@@ -19,7 +19,7 @@ from engine.errors import MediaError
 from engine.media.frames import FrameReader
 from engine.media.records import RecordReader, RecordWriter
 from engine.media.shots import CutDetector
-from engine.types import FrameIndex, FrameRange, Video
+from engine.types import FrameIndex, FrameRange
 
 PACK_HEIGHT = 720
 QUALITY = 80
@@ -27,9 +27,9 @@ ENCODERS = 2
 REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 
 
-def pack_size(video: Video) -> tuple[int, int]:
-    """(height, width) of the pack's pictures: the clip's, scaled to at most 720 lines."""
-    height, width = video.size
+def view_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a clip's pictures in the pack: as they are, scaled down to 720 lines where they have more."""
+    height, width = size
     if height <= PACK_HEIGHT:
         return height, width
     return PACK_HEIGHT, max(1, round(width * PACK_HEIGHT / height))
@@ -44,14 +44,13 @@ def build_pack(reader: FrameReader, folder: Path, progress: Callable[[int, int],
         MediaError: the disk is full, or a frame cannot be read.
     """
     video = reader.video
-    size, total = pack_size(video), video.frames
+    size, total = view_size(video.size), video.frames
     about = {"size": list(size), "frames": total, "digest": video.digest}
     resume = _read_about(folder) == about
-    folder.mkdir(parents=True, exist_ok=True)
     if resume and (folder / "done.json").exists():
         return FramePack(folder)
+    _begin(folder, about, resume)
     with RecordWriter(folder, resume=resume) as writer, ThreadPoolExecutor(ENCODERS) as pool:
-        _write_about(folder, about)
         cuts, detector = _cuts_so_far(folder, writer.frames)
         waiting: deque[tuple[FrameIndex, Future[bytes]]] = deque()
         first = len(writer.frames)
@@ -177,7 +176,13 @@ def _cuts_so_far(folder: Path, frames: list[FrameIndex]) -> tuple[list[FrameInde
     return cuts, detector
 
 
-def _write_about(folder: Path, about: dict[str, object]) -> None:
+def _begin(folder: Path, about: dict[str, object], resume: bool) -> None:
+    """Writes `about.json` before there is an index, so that whoever finds an index can open the pack."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if resume:
+        return
+    for name in ("done.json", "index", "data"):
+        (folder / name).unlink(missing_ok=True)
     temporary = folder / "about.json.tmp"
     temporary.write_text(json.dumps(about), encoding="utf-8")
     os.replace(temporary, folder / "about.json")

@@ -110,7 +110,8 @@ class VideoFileReader:
         self.close()
 
     def _converter(self) -> Converter:
-        return Converter(self._stored, self._orientation, matrix_in_force(self.video.colour, self.video.size))
+        colour = self.video.colour
+        return Converter(self._stored, self._orientation, matrix_in_force(colour, self.video.size), colour.full_range)
 
     def _decoded(self, target: FrameIndex) -> VideoFrame:
         """The decoded picture shown at `target`; the ones decoded just before it stay at hand for stepping back."""

@@ -87,8 +87,8 @@ def write_clip(
     check_span(span, video)
     settings_for(target, settings.codec, settings.quality)
     _check_target(target, settings, force)
-    counted = _counted(frames, video, span, progress)
-    with _beside(target, len(span)) as temporary:
+    counted = _Counted(frames, video, span, progress)
+    with _beside(target, counted) as temporary:
         if settings.codec == "png":
             return _write_stills(temporary, counted, span)
         return _write_file(temporary, counted, video, span, settings)
@@ -105,7 +105,7 @@ def _write_file(path: Path, frames: Iterable[np.ndarray], video: Video, span: Fr
         remarks += pictures.warnings
         sound = _sound(container, video, span, origin)
         try:
-            for frame, picture in zip(span, frames, strict=False):
+            for frame, picture in enumerate(frames, start=span.start):
                 time = int(video.pts[frame])
                 if sound is not None:
                     sound.write_until(time * video.time_base)
@@ -141,28 +141,37 @@ def _sound(container: av.container.OutputContainer, video: Video, span: FrameRan
 
 def _write_stills(folder: Path, frames: Iterable[np.ndarray], span: FrameRange) -> list[str]:
     folder.mkdir()
-    for frame, picture in zip(span, frames, strict=False):
+    for frame, picture in enumerate(frames, start=span.start):
         (folder / f"{frame:05d}.png").write_bytes(encode_png(picture))
     return []
 
 
-def _counted(frames: Iterable[np.ndarray], video: Video, span: FrameRange, progress: Progress | None) -> Iterator[np.ndarray]:
-    """Passes frames on, checking each and their number."""
-    wanted, done, source = (*video.size, 3), 0, iter(frames)
-    for picture in source:
-        if done == len(span):
-            raise MediaError(f"More than the {len(span)} frames of the range were made; report this project.")
-        if picture.shape != wanted or picture.dtype != np.uint8:
+class _Counted:
+    """Passes frames on, checking each and their number; `done` of `total` so far."""
+
+    def __init__(self, frames: Iterable[np.ndarray], video: Video, span: FrameRange, progress: Progress | None) -> None:
+        self._frames, self._size, self._start, self._progress = frames, video.size, span.start, progress
+        self.done, self.total = 0, len(span)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for picture in self._frames:
+            if self.done == self.total:
+                raise MediaError(f"More than the {self.total} frames of the range were made; report this project.")
+            self._check(picture)
+            yield picture
+            self.done += 1
+            if self._progress is not None:
+                self._progress(self.done, self.total)
+        if self.done < self.total:
+            raise MediaError(f"Only {self.done} of the {self.total} frames of the range were made; render the range again.")
+
+    def _check(self, picture: np.ndarray) -> None:
+        if picture.shape != (*self._size, 3) or picture.dtype != np.uint8:
             made = "×".join(str(side) for side in picture.shape)
+            wanted = f"{self._size[0]}×{self._size[1]}×3 (uint8)"
             raise MediaError(
-                f"Frame {span.start + done} has shape {made} ({picture.dtype}); the clip needs {wanted[1]}×{wanted[0]} RGB."
+                f"Frame {self._start + self.done} has shape {made} ({picture.dtype}); it must be {wanted}: render it again."
             )
-        yield picture
-        done += 1
-        if progress is not None:
-            progress(done, len(span))
-    if done < len(span):
-        raise MediaError(f"Only {done} of the {len(span)} frames of the range were made; render the range again.")
 
 
 def _check_target(out: Path, settings: ExportSettings, force: bool) -> None:
@@ -182,7 +191,7 @@ def _check_target(out: Path, settings: ExportSettings, force: bool) -> None:
 
 
 @contextmanager
-def _beside(out: Path, total: int) -> Iterator[Path]:
+def _beside(out: Path, counted: _Counted) -> Iterator[Path]:
     """A temporary name beside `out` that becomes `out` on success and vanishes on any exception."""
     stem = os.fsencode(out.stem)[:120].decode("utf-8", "ignore")
     temporary = out.parent / f".{stem}.part-{os.getpid()}{out.suffix.lower()}"
@@ -190,8 +199,12 @@ def _beside(out: Path, total: int) -> Iterator[Path]:
         _remove(temporary)
         yield temporary
         _replace(temporary, out)
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise _cannot_write(out, temporary, error, counted) from error
+        raise MediaError(f"“{out.name}” cannot be encoded ({error.strerror}); choose another file type.") from error
     except OSError as error:
-        raise _cannot_write(out, temporary, error) from error
+        raise _cannot_write(out, temporary, error, counted) from error
     finally:
         _remove(temporary)
 
@@ -217,16 +230,15 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _cannot_write(out: Path, temporary: Path, error: OSError) -> MediaError:
-    if error.errno in FULL:
-        written = _bytes_in(temporary)
-        free = shutil.disk_usage(out.parent).free + written
-        return MediaError(
-            f"The disk is full: “{out.name}” needs more than {max(written, free if free < 2**30 else 0) / 1e6:.0f} MB"
-            f" and {free / 1e6:.0f} MB are free; free some space and export again."
-        )
+def _cannot_write(out: Path, temporary: Path, error: OSError, counted: _Counted) -> MediaError:
+    if error.errno not in FULL:
+        return MediaError(f"“{out.name}” cannot be written ({error.strerror}); check the folder and its permissions.")
+    written = _bytes_in(temporary)
+    needed = written * counted.total / max(1, counted.done)
+    free = shutil.disk_usage(out.parent).free + written
     return MediaError(
-        f"“{out.name}” cannot be written ({error.strerror or 'unknown reason'}); check the folder and its permissions."
+        f"There is no room for “{out.name}”: it needs about {max(needed, written) / 1e6:.1f} MB and {free / 1e6:.1f} MB are free"
+        " (or more than one file may have); free some space and export again."
     )
 
 
