@@ -1,0 +1,59 @@
+"""The table of what a user can do to the document: name, label for undo, key, function, and how drags merge.
+
+The canvas sends these names to the data plane; panels use the same table. One row is all a new act needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from engine import Project, RecipeError, acts
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One verb. `args` are the names it takes; `merge` names those that make repeated acts one item of undo."""
+
+    label: str
+    function: Callable[..., Project]
+    args: frozenset[str]
+    key: str = ""
+    merge: tuple[str, ...] = ()
+    marks: bool = False
+    """Whether the act changes marks, so that carried masks may have to be made again."""
+
+
+def _row(label: str, function: Callable[..., Project], args: str, **more: Any) -> Action:
+    return Action(label, function, frozenset(args.split()), **more)
+
+
+ACTIONS: dict[str, Action] = {
+    "add_point": _row("Click", acts.add_point, "frame subject x y label", key="P", marks=True),
+    "remove_point": _row("Remove click", acts.remove_point, "frame subject index", marks=True),
+    "set_box": _row("Box", acts.set_box, "frame subject box", key="U", marks=True),
+    "add_stroke": _row("Stroke", acts.add_stroke, "frame subject xy radius mode", key="B", marks=True),
+    "clear_keyframe": _row("Clear marks on frame", acts.clear_keyframe, "frame subject", marks=True),
+    "lock_keyframe": _row("Lock marks", acts.lock_keyframe, "frame subject locked"),
+    "add_subject": _row("Add subject", acts.add_subject, "name"),
+    "remove_subject": _row("Remove subject", acts.remove_subject, "subject", marks=True),
+    "shape_subject": _row("Shape subject", acts.shape_subject, "subject name feather grow", merge=("subject",)),
+    "add_anchor": _row("Add anchor", acts.add_anchor, "frame", key="A"),
+    "move_anchor": _row("Move anchor", acts.move_anchor, "frame to"),
+    "delete_anchor": _row("Delete anchor", acts.delete_anchor, "frame", key="Delete"),
+    "delete_take": _row("Delete take", acts.delete_take, "frame key"),
+    "set_range": _row("Set range", acts.set_range, "start stop", key="I O", merge=()),
+    "rename": _row("Rename", acts.rename, "name", merge=("name",)),
+}
+
+
+def checked(name: str, args: dict[str, Any]) -> tuple[Action, dict[str, Any]]:
+    """The action and its arguments. Raises RecipeError for an unknown action or argument, by name."""
+    action = ACTIONS.get(name)
+    if action is None:
+        raise RecipeError(f"There is no action {name[:40]!r}.")
+    unknown = sorted(set(args) - action.args)
+    if unknown:
+        raise RecipeError(f"The action {name} has no argument {unknown[0][:40]!r}.")
+    return action, args

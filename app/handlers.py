@@ -1,0 +1,149 @@
+"""Gradio controls → session → views. Every event of a panel ends in the same refresh; errors are handled once."""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.panels.base import Panel
+from app.panels.propagate import card_of
+from app.session import Session, SessionStore
+from engine import EngineError
+
+log = logging.getLogger("anchorline")
+Work = Callable[..., Session | None]
+"""`work(session, frame, *values)`; gives back another session where it opened one."""
+
+# The frame on the canvas goes with every event: Python never has to remember where the user is.
+WITH_FRAME = "(id, frame, ...rest) => [id, window.anchorline?.frame ?? 0, ...rest]"
+BUG = "Something went wrong inside Anchorline; its log says what. Nothing of your project was changed."
+
+
+class Handlers:
+    """Binds controls to work on the session and refreshes all panels afterwards."""
+
+    def __init__(self, store: SessionStore, state: gr.State, frame: gr.Number, canvas: gr.HTML) -> None:
+        self.store, self.state, self.frame, self.canvas = store, state, frame, canvas
+        self.panels: list[Panel] = []
+        self.job, self.cancel = gr.HTML(), gr.Button()
+        self.timer = gr.Timer(0.5, active=False)
+        self.seen = gr.State("")
+
+    # --- what is shown ------------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.state, self.canvas, *self.dock, *(output for panel in self.panels for output in panel.outputs)]
+
+    @property
+    def dock(self) -> list[Any]:
+        return [self.job, self.cancel, self.timer, self.seen]
+
+    def refresh(self, session: Session, frame: int, command: dict[str, Any] | None = None) -> list[Any]:
+        """Everything the panels show, from the document and the files as they are now."""
+        value = {"project": session.id, "rev": session.editor.rev, "cmd": command}
+        shown = [update for panel in self.panels for update in panel.show(session, frame)]
+        return [session.id, value, *self.show_dock(session), *shown]
+
+    def show_dock(self, session: Session) -> list[Any]:
+        job = session.job
+        active = job is not None and job.active
+        return [card_of(job), gr.update(interactive=active), gr.Timer(active=active), _mark(session)]
+
+    # --- events -------------------------------------------------------------------------------------------
+
+    def on(self, event: Any, work: Work, inputs: Sequence[Any] = (), *, name: str | bool = False, command: Any = None) -> None:
+        """Runs `work(session, frame, *inputs)` on an event, then shows the outcome. `name`: its endpoint."""
+
+        def handle(identity: str, frame: float, *values: Any) -> list[Any]:
+            def do() -> list[Any]:
+                session = self.store.get(identity)
+                session = work(session, int(frame or 0), *values) or session
+                return self.refresh(session, int(frame or 0), command)
+
+            return said(do)
+
+        event(
+            handle,
+            [self.state, self.frame, *inputs],
+            self.outputs,
+            js=WITH_FRAME,
+            show_progress="hidden",
+            concurrency_limit=None,
+            api_name=name,
+        )
+
+    def on_canvas(self, event: Any, work: Work | None = None) -> None:
+        """The canvas did something by itself; the panels follow. Its event carries the frame."""
+
+        def handle(data: gr.EventData, identity: str) -> list[Any]:
+            def do() -> list[Any]:
+                session = self.store.get(identity)
+                frame = int((data._data or {}).get("frame", 0))
+                if work is not None:
+                    work(session, frame)
+                return self.refresh(session, frame)
+
+            return said(do)
+
+        outputs = self.outputs
+        event(handle, [self.state], outputs, show_progress="hidden", trigger_mode="always_last", concurrency_limit=None, api_name=False)
+
+    def on_pick(self, event: Any, work: Callable[[Session, int, dict[str, Any]], None], command: dict[str, Any]) -> None:
+        """A click inside a panel's own HTML; its data goes to `work`."""
+
+        def handle(data: gr.EventData, identity: str, frame: float) -> list[Any]:
+            def do() -> list[Any]:
+                session = self.store.get(identity)
+                work(session, int(frame or 0), dict(data._data or {}))
+                return self.refresh(session, int(frame or 0), command)
+
+            return said(do)
+
+        event(handle, [self.state, self.frame], self.outputs, js=WITH_FRAME, show_progress="hidden", concurrency_limit=None, api_name=False)
+
+    def on_tick(self) -> None:
+        """While a job runs: the card; once it changes its state, everything."""
+
+        def handle(identity: str, frame: float, seen: str) -> list[Any]:
+            def do() -> list[Any]:
+                session = self.store.get(identity)
+                if _mark(session) != seen:
+                    return self.refresh(session, int(frame or 0))
+                rest = len(self.outputs) - 2 - len(self.dock)
+                return [gr.skip(), gr.skip(), *self.show_dock(session), *([gr.skip()] * rest)]
+
+            return said(do)
+
+        self.timer.tick(
+            handle,
+            [self.state, self.frame, self.seen],
+            self.outputs,
+            js=WITH_FRAME,
+            show_progress="hidden",
+            concurrency_limit=None,
+            api_name=False,
+        )
+
+
+def _mark(session: Session) -> str:
+    """Changes when another job is shown or its state changes."""
+    job = session.job
+    return f"{job.id}:{job.state}" if job else ""
+
+
+def said(do: Callable[[], Any]) -> Any:
+    """Runs a handler's work; what goes wrong is told to the user as one sentence, once."""
+    try:
+        return do()
+    except EngineError as error:
+        raise gr.Error(html.escape(str(error)), title="Not done", duration=12, print_exception=False) from error
+    except gr.Error:
+        raise
+    except Exception as error:
+        log.exception("handler failed")
+        raise gr.Error(BUG, print_exception=False) from error

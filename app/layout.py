@@ -1,0 +1,191 @@
+"""The page: which panels where, and which control does what. No logic beyond that."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.canvas import EditorCanvas, Timeline
+from app.handlers import Handlers, said
+from app.panels import anchors, export, propagate, source, subjects
+from app.session import Session, SessionStore
+
+TITLE = "Anchorline"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+# The id goes into the address, so that a reload, a bookmark or a second tab finds the project again.
+REMEMBER = """(id) => {
+  const address = new URL(location); address.searchParams.set('project', id); history.replaceState(null, '', address);
+}"""
+
+
+def build_page(store: SessionStore, first: Session) -> gr.Blocks:
+    """The whole page over a store of sessions; `first` opens where the address names no project."""
+    with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        state = gr.State("")
+        frame = gr.Number(0, visible="hidden", elem_id="frame")
+        with gr.Row(elem_id="top"):
+            gr.HTML(f"<b>{TITLE}</b>", elem_id="brand")
+            setup = gr.HTML(elem_id="setup")
+        with gr.Row(equal_height=False, elem_id="middle"):
+            with gr.Column(scale=0, min_width=230, elem_id="left"):
+                of_source = source.build(store)
+            with gr.Column(scale=5, min_width=420, elem_id="centre"):
+                canvas = EditorCanvas(elem_id="canvas")
+            with gr.Column(scale=0, min_width=360, elem_id="right"):
+                with gr.Tabs(elem_id="tabs"):
+                    with gr.Tab("Mark"):
+                        of_subjects = subjects.build()
+                    with gr.Tab("Anchors"):
+                        of_anchors = anchors.build()
+                    with gr.Tab("Propagate"):
+                        of_propagate = propagate.build()
+                    with gr.Tab("Export"):
+                        of_export = export.build()
+                card, cancel = propagate.dock()
+        Timeline(elem_id="timeline")
+        handlers = Handlers(store, state, frame, canvas)
+        handlers.job, handlers.cancel = card, cancel
+        handlers.panels = [of_source, of_subjects, of_anchors, of_propagate, of_export]
+        _wire_source(handlers, of_source.parts)
+        _wire_subjects(handlers, of_subjects.parts)
+        _wire_anchors(handlers, of_anchors.parts)
+        _wire_work(handlers, of_propagate.parts, of_export.parts, cancel)
+        _wire_page(page, handlers, canvas, first, setup)
+    return page
+
+
+def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
+    store = on.store
+
+    def opened(session: Session) -> list[Any]:
+        return on.refresh(session, 0)
+
+    def by_id(identity: str) -> list[Any]:
+        return said(lambda: opened(store.get(identity)))
+
+    def by_upload(file: str) -> list[Any]:
+        return said(lambda: opened(store.create(Path(file), keep=True)))
+
+    def by_path(text: str) -> list[Any]:
+        return said(lambda: opened(source.opened_by_path(store, text)))
+
+    events = (
+        (parts["projects"].input, by_id, parts["projects"], "open_project"),
+        (parts["upload"].upload, by_upload, parts["upload"], "open_upload"),
+        (parts["open_path"].click, by_path, parts["path"], "open_path"),
+        (parts["path"].submit, by_path, parts["path"], False),
+    )
+    for event, handle, given, name in events:
+        done = event(handle, [given], on.outputs, show_progress="minimal", concurrency_limit=None, api_name=name)
+        done.then(None, [on.state], None, js=REMEMBER)
+
+
+def _wire_subjects(on: Handlers, parts: dict[str, Any]) -> None:
+    def do(session: Session, name: str, **args: Any) -> None:
+        session.do(name, args)
+
+    on.on(parts["chosen"].input, lambda s, f, chosen: do(s, "select_subject", subject=chosen), [parts["chosen"]])
+    on.on(parts["add"].click, lambda s, f: do(s, "add_subject"), name="add_subject")
+    on.on(parts["remove"].click, lambda s, f: do(s, "remove_subject", subject=s.subject))
+    on.on(parts["clear"].click, lambda s, f: do(s, "clear_keyframe", frame=f, subject=s.subject))
+    on.on(parts["name"].submit, lambda s, f, name: subjects.shape(s, name=name), [parts["name"]])
+    on.on(parts["grow"].release, lambda s, f, grow: subjects.shape(s, grow=grow), [parts["grow"]])
+    on.on(parts["feather"].release, lambda s, f, feather: subjects.shape(s, feather=feather), [parts["feather"]])
+    on.on(parts["mask"].upload, lambda s, f, file: subjects.import_mask(s, f, file), [parts["mask"]], name="import_mask")
+    on.on(parts["carry"].click, lambda s, f: s.carry() and None, name="carry")
+
+
+def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
+    edited = {"mode": "edited"}
+    flat = [control for controls in parts["controls"].values() for control in controls]
+
+    def make(session: Session, frame: int, effect: str, *given: Any) -> None:
+        start = 0
+        for name, controls in parts["controls"].items():
+            if name == effect:
+                anchors.make_take(session, frame, effect, given[start : start + len(controls)])
+            start += len(controls)
+
+    on.on(parts["make"].click, make, [parts["effect"], *flat], name="make_take", command=edited)
+    on.on(
+        parts["picture"].upload,
+        lambda s, f, file, fit: anchors.take_from_picture(s, f, file, fit),
+        [parts["picture"], parts["fit"]],
+        name="take_from_picture",
+        command=edited,
+    )
+    on.on_pick(parts["strip"].pick, lambda s, f, data: s.pick_take(f, str(data.get("key", ""))), edited)
+    on.on(parts["approve"].click, lambda s, f: anchors.approve(s, f), name="approve", command=edited)
+    on.on(parts["unapprove"].click, lambda s, f: anchors.unapprove(s, f))
+    on.on(parts["delete"].click, lambda s, f: anchors.delete_take(s, f))
+    on.on(parts["grow"].click, lambda s, f: anchors.approve(s, f, "grow"), name="approve_and_grow", command=edited)
+    on.on(parts["clip"].click, lambda s, f: anchors.approve(s, f, "clip"), name="approve_and_clip", command=edited)
+
+
+def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], cancel: gr.Button) -> None:
+    flat = [control for controls in run["controls"].values() for control in controls]
+
+    def propagate_now(session: Session, frame: int, name: str, *given: Any) -> None:
+        start = 0
+        for one, controls in run["controls"].items():
+            if one == name:
+                propagate.run(session, name, given[start : start + len(controls)])
+            start += len(controls)
+
+    def stop(session: Session, frame: int) -> None:
+        if session.job:
+            session.jobs.cancel(session.job)
+
+    on.on(run["run"].click, propagate_now, [run["chosen"], *flat], name="propagate", command={"mode": "edited"})
+    on.on(out["run"].click, lambda s, f, form, quality: export.run(s, form, quality), [out["format"], out["quality"]], name="export")
+    on.on(cancel.click, stop, name="cancel")
+    on.on_tick()
+
+
+def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Session, setup: gr.HTML) -> None:
+    def load(request: gr.Request) -> list[Any]:
+        wanted = request.query_params.get("project", "")
+
+        def do() -> list[Any]:
+            try:
+                session = on.store.get(wanted) if wanted else first
+            except Exception:
+                gr.Warning("The project in the address is not on this machine; this is the one that opened last.")
+                session = first
+            return on.refresh(session, 0)
+
+        return said(do)
+
+    page.load(load, None, on.outputs, show_progress="hidden", api_name=False).then(None, [on.state], None, js=REMEMBER)
+    page.load(setup_status, None, [setup], show_progress="hidden", api_name=False)
+    clock = gr.Timer(3)
+    clock.tick(setup_status, None, [setup, clock][:1], show_progress="hidden", api_name=False)
+    on.on_canvas(canvas.changed)
+    on.on_canvas(canvas.frame)
+    on.on_canvas(canvas.carry, lambda session, frame: session.carry() and None)
+    on.on_canvas(canvas.run, lambda session, frame: session.submit("propagate") and None)
+
+
+def setup_status() -> str:
+    """What launch.py is still installing in the background, in one line; empty when all is there."""
+    path = os.environ.get("ANCHORLINE_SETUP_STATUS", "")
+    if not path or not Path(path).is_file():
+        return ""
+    try:
+        status = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        return ""  # being replaced this very moment; the next tick reads it
+    texts = {
+        "waiting": "Setting up model packages in the background …",
+        "installing": "Installing model packages in the background: {package} … The editor works meanwhile.",
+        "failed": "Model packages are not installed: {message}",
+        "conflict": "Model packages will be installed at the next start.",
+    }
+    text = texts.get(status.get("state", ""), "")
+    import html
+
+    return html.escape(text.format(package=status.get("package", ""), message=status.get("message", "")))

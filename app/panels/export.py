@@ -1,0 +1,63 @@
+"""Export: a finished clip with its sound, into the project, to download."""
+
+from __future__ import annotations
+
+import html
+import re
+import time
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from app.panels.base import Panel
+from app.session import Session
+
+FORMATS = {
+    "MP4, H.264 (to share)": ("h264", ".mp4"),
+    "MOV, ProRes 4444 (to go on editing)": ("prores", ".mov"),
+    "PNG frames (a folder)": ("png", ""),
+}
+
+
+def build() -> Panel:
+    form = gr.Dropdown(list(FORMATS), value=next(iter(FORMATS)), label="Format", elem_id="format")
+    quality = gr.Slider(0, 51, value=18, step=1, label="Quality of H.264 (CRF)", info="Lower is better and larger.", elem_id="quality")
+    run = gr.Button("Export", variant="primary", elem_id="export")
+    files = gr.HTML(elem_id="exports")
+
+    def show(session: Session, frame: int) -> list[Any]:
+        return [_files(session)]
+
+    return Panel([files], show, {"format": form, "quality": quality, "run": run})
+
+
+def _files(session: Session) -> str:
+    folder = session.editor.workspace.exports
+    done = sorted((p for p in folder.glob("*") if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime, reverse=True)
+    if not done:
+        return '<div class="al-facts">Nothing exported yet. The export renders what is missing first.</div>'
+    rows = []
+    for path in done[:20]:
+        name = html.escape(path.name)
+        if path.is_file():
+            size = f"{path.stat().st_size / 2**20:.1f} MB"
+            address = f"/api/projects/{session.id}/exports/{quote(path.name)}"
+            rows.append(f'<li><a href="{address}" download="{name}">{name}</a> ({size})</li>')
+        else:
+            rows.append(f"<li>{name}: a folder of frames in the project's exports folder</li>")
+    return f'<div class="al-facts"><ul>{"".join(rows)}</ul></div>'
+
+
+def run(session: Session, form: str, quality: float) -> None:
+    """Queues the export under a name that is not taken."""
+    codec, suffix = FORMATS[form]
+    folder = session.editor.workspace.exports
+    folder.mkdir(exist_ok=True)
+    stem = re.sub(r"[^\w.-]+", "_", session.editor.project.name)[:80].strip("._") or "clip"
+    name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    number = 1
+    while (folder / f"{name}{suffix}").exists():
+        number += 1
+        name = f"{name}-{number}"
+    session.submit("export", {"out": str(folder / f"{name}{suffix}"), "codec": codec, "quality": int(quality) if codec == "h264" else None})

@@ -1,0 +1,46 @@
+"""Controls from a `Config`: one per field, with the range, the choices and the help that its metadata gives."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+import gradio as gr
+
+
+def controls(config: type) -> dict[str, gr.components.Component]:
+    """A Gradio control for each field of a frozen config dataclass, inside the current Blocks context."""
+    return {field.name: _control(field) for field in fields(config)}
+
+
+def _control(field: Any) -> gr.components.Component:
+    about = field.metadata
+    default = field.default_factory() if field.default_factory is not MISSING else field.default
+    label = about.get("label", field.name.replace("_", " ").capitalize())
+    info = about.get("help")
+    kind = about.get("kind", "number")
+    if kind == "colour":
+        return gr.ColorPicker(value=default, label=label, info=info)
+    if kind == "choice":
+        return gr.Dropdown(list(about["choices"]), value=default, label=label, info=info)
+    if isinstance(default, bool):
+        return gr.Checkbox(value=default, label=label, info=info)
+    step = about.get("step", 1 if isinstance(default, int) else (about["max"] - about["min"]) / 200)
+    return gr.Slider(about["min"], about["max"], value=default, step=step, label=label, info=info)
+
+
+def values(config: type, given: tuple[Any, ...]) -> dict[str, Any]:
+    """What the controls of `controls(config)` say, by field name; whole numbers stay whole."""
+    result = {}
+    for field, value in zip(fields(config), given, strict=True):
+        whole = isinstance(field.default, int) and not isinstance(field.default, bool) and isinstance(value, float)
+        result[field.name] = _hex(value) if field.metadata.get("kind") == "colour" else int(value) if whole else value
+    return result
+
+
+def _hex(colour: str) -> str:
+    """The colour picker says "#rrggbb" or "rgba(r, g, b, a)"."""
+    if not colour.startswith("rgb"):
+        return colour
+    parts = colour[colour.index("(") + 1 : colour.rindex(")")].split(",")
+    return "#" + "".join(f"{round(float(part)):02x}" for part in parts[:3])

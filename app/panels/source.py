@@ -1,0 +1,53 @@
+"""Open a clip or a project; what is open."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.panels.base import Panel
+from app.session import Session, SessionStore
+from app.view import summary
+
+VIDEO_TYPES = ["video", ".mkv", ".ts", ".mts", ".m2ts", ".mxf", ".avi", ".gif"]
+
+
+def build(store: SessionStore) -> Panel:
+    """Project list, upload, path on this machine, facts."""
+    projects = gr.Dropdown(label="Project", choices=[], elem_id="projects", interactive=True)
+    upload = gr.UploadButton("Upload a clip…", file_types=VIDEO_TYPES, size="sm", elem_id="upload")
+    with gr.Row():
+        path = gr.Textbox(
+            label="Or open by path on this machine",
+            placeholder="/path/to/clip.mp4, a folder of frames, or a project",
+            elem_id="path",
+            max_length=4096,
+        )
+    open_path = gr.Button("Open path", size="sm", elem_id="open-path")
+    facts = gr.HTML(elem_id="facts")
+
+    def show(session: Session, frame: int) -> list[Any]:
+        return [gr.update(choices=_choices(store, session), value=session.id), _facts(session)]
+
+    return Panel([projects, facts], show, {"projects": projects, "upload": upload, "path": path, "open_path": open_path})
+
+
+def _choices(store: SessionStore, session: Session) -> list[tuple[str, str]]:
+    choices = store.projects()
+    if session.id not in {identity for _, identity in choices}:
+        choices.insert(0, (session.editor.project.name, session.id))
+    return choices
+
+
+def _facts(session: Session) -> str:
+    project = session.editor.project
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in project.video.warnings)
+    return f'<div class="al-facts">{html.escape(summary(project))}{f"<ul>{notes}</ul>" if notes else ""}</div>'
+
+
+def opened_by_path(store: SessionStore, text: str) -> Session:
+    """What the path names: a clip, a folder of frames or a project. Raises EngineError."""
+    return store.open(Path(text.strip().strip('"')).expanduser())

@@ -1,0 +1,65 @@
+"""Subjects and their masks: which one is being marked, how its region is shaped, masks from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.panels.base import Panel
+from app.session import Session
+from engine import ProjectError, read_mask
+
+HOW = (
+    "Click inside the subject (right click: outside), draw a box (U) or brush (B). "
+    "The mask is carried through the shot by itself; correct it on any frame."
+)
+
+
+def build() -> Panel:
+    """Choice of subject, its shape, import and carrying."""
+    gr.Markdown(HOW, elem_classes="al-how")
+    chosen = gr.Radio(label="Subject", choices=[], elem_id="subject")
+    with gr.Row():
+        add = gr.Button("Add", size="sm", min_width=40, elem_id="subject-add")
+        remove = gr.Button("Remove", size="sm", min_width=40, elem_id="subject-remove")
+        clear = gr.Button("Clear frame", size="sm", min_width=40, elem_id="subject-clear")
+    name = gr.Textbox(label="Name", max_length=120, elem_id="subject-name")
+    grow = gr.Slider(-100, 100, step=1, label="Grow (px)", info="Edit region beyond the mask; negative shrinks it.", elem_id="grow")
+    feather = gr.Slider(0, 100, step=0.5, label="Feather (px)", info="Soft edge of the edit region.", elem_id="feather")
+    with gr.Row():
+        mask = gr.UploadButton("Mask from file…", file_types=["image"], size="sm", min_width=40, elem_id="mask-file")
+        carry = gr.Button("Carry masks (T)", size="sm", min_width=40, elem_id="carry")
+
+    def show(session: Session, frame: int) -> list[Any]:
+        project = session.editor.project
+        choices = [(one.name, one.id) for one in project.subjects]
+        if not choices:
+            return [gr.update(choices=[], value=None), gr.update(value="", interactive=False), *([gr.update(interactive=False)] * 2)]
+        one = project.subject(session.subject)
+        return [
+            gr.update(choices=choices, value=one.id),
+            gr.update(value=one.name, interactive=True),
+            gr.update(value=one.grow, interactive=True),
+            gr.update(value=one.feather, interactive=True),
+        ]
+
+    parts = {"chosen": chosen, "add": add, "remove": remove, "clear": clear, "name": name, "grow": grow, "feather": feather}
+    return Panel([chosen, name, grow, feather], show, {**parts, "mask": mask, "carry": carry})
+
+
+def import_mask(session: Session, frame: int, file: str) -> None:
+    """A mask picture for the current subject on the shown frame."""
+    if not session.subject:
+        raise ProjectError("There is no subject for this mask; add one first.")
+    session.editor.import_mask(frame, session.subject, read_mask(Path(file), session.editor.project.video.size))
+    session.carry_soon()
+
+
+def shape(session: Session, **changes: Any) -> None:
+    """Name, grow or feather of the current subject, where it differs from what it is."""
+    one = session.editor.project.subject(session.subject)
+    fresh = {name: value for name, value in changes.items() if value is not None and getattr(one, name) != value}
+    if fresh:
+        session.do("shape_subject", {"subject": one.id, **fresh})

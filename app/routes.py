@@ -1,0 +1,223 @@
+"""Our own routes beside Gradio's, under /api: pictures by frame, the canvas's acts, jobs, downloads.
+
+The canvas sends its acts here in order, each with the frame it was made on; the answer is the new view, or a refusal
+`{"error": sentence}` with a 4xx status. Pictures carry a content key in their address wherever they can change, so
+they may be cached for ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from app.session import Session, SessionStore
+from app.view import pack_view, segments_view
+from engine import EngineError, ProjectError, RecipeError, layer_of, mask_png, sound_file
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+ASSET_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
+MAX_ACT = 4 * 2**20
+FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+FRESH = {"Cache-Control": "no-cache"}
+
+log = logging.getLogger("anchorline")
+Handler = Callable[[Session, Request, dict[str, Any]], Response]
+
+
+def build_api(store: SessionStore) -> Starlette:
+    """The data plane of all projects in the store."""
+
+    def project(handler: Handler, *, body: bool = False) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                given = await _body(request) if body else {}
+                return await run_in_threadpool(lambda: handler(store.get(request.path_params["project"]), request, given))
+            except EngineError as error:
+                return JSONResponse({"error": str(error)}, 404 if "not on this machine" in str(error) else 400)
+            except Exception:
+                log.exception("%s %s", request.method, request.url.path)
+                return JSONResponse({"error": "Something went wrong inside Anchorline; its log says what. Nothing was changed."}, 500)
+
+        return endpoint
+
+    base = "/projects/{project}"
+    return Starlette(
+        routes=[
+            Route("/static/{name}", _asset),
+            Route(f"{base}/view", project(_view)),
+            Route(f"{base}/status", project(_status)),
+            Route(f"{base}/acts", project(_act, body=True), methods=["POST"]),
+            Route(f"{base}/paint", project(_paint, body=True), methods=["POST"]),
+            Route(f"{base}/jobs/{{job}}", project(_job)),
+            Route(f"{base}/jobs/{{job}}/cancel", project(_cancel, body=True), methods=["POST"]),
+            Route(f"{base}/pack/{{part}}", project(_pack)),
+            Route(f"{base}/frame/{{frame:int}}.jpg", project(_frame)),
+            Route(f"{base}/edited/{{frame:int}}.jpg", project(_edited)),
+            Route(f"{base}/object/{{key}}.png", project(_object)),
+            Route(f"{base}/mask/{{subject:int}}/{{frame:int}}.png", project(_mask)),
+            Route(f"{base}/times", project(_times)),
+            Route(f"{base}/audio", project(_audio)),
+            Route(f"{base}/exports/{{name}}", project(_export)),
+        ]
+    )
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """A JSON object. The content type is required: other sites cannot send it without asking first."""
+    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        raise RecipeError("This address takes application/json.")
+    raw = await request.body()
+    if len(raw) > MAX_ACT and not request.url.path.endswith("/paint"):
+        raise RecipeError(f"An act is at most {MAX_ACT // 2**20} MB.")
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise RecipeError("The request is not valid JSON.") from error
+    if not isinstance(value, dict):
+        raise RecipeError("The request must be a JSON object.")
+    return value
+
+
+async def _asset(request: Request) -> Response:
+    name = request.path_params["name"]
+    path = ASSETS / name
+    if Path(name).name != name or path.suffix not in ASSET_TYPES or not path.is_file():
+        return Response(status_code=404)
+    return FileResponse(path, media_type=ASSET_TYPES[path.suffix], headers=FRESH)
+
+
+# --- the document -----------------------------------------------------------------------------------------
+
+
+def _view(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    return JSONResponse(session.view(), headers=FRESH)
+
+
+def _status(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    material = session.material
+    job = session.job
+    state = {
+        "rev": session.editor.rev,
+        "pack": pack_view(material),
+        "job": job.view() if job else None,
+        "segments": segments_view(material, job),
+    }
+    return JSONResponse(state, headers=FRESH)
+
+
+def _act(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    name, args = body.get("name"), body.get("args", {})
+    if not isinstance(name, str) or not isinstance(args, dict):
+        raise RecipeError("An act is an object with a name and args.")
+    return JSONResponse({"view": session.do(name, args)})
+
+
+def _paint(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    frame, png, over = body.get("frame"), body.get("png"), body.get("over")
+    if not isinstance(frame, int) or not isinstance(png, str) or not (over is None or isinstance(over, str)):
+        raise RecipeError("A painted take is an object with frame, png and over.")
+    try:
+        layer = layer_of(base64.b64decode(png.removeprefix("data:image/png;base64,"), validate=True))
+    except binascii.Error as error:
+        raise RecipeError("The painted layer is not base64.") from error
+    session.editor.paint_take(frame, layer, over)
+    return JSONResponse({"view": session.view()})
+
+
+# --- jobs -------------------------------------------------------------------------------------------------
+
+
+def _job(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    job = session.jobs.get(request.path_params["job"])
+    if job is None or job.journal is not session.editor.journal:
+        return JSONResponse({"state": "unknown"}, 404)
+    return JSONResponse(job.view(), headers=FRESH)
+
+
+def _cancel(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    job = session.jobs.get(request.path_params["job"])
+    if job is None or job.journal is not session.editor.journal:
+        return JSONResponse({"state": "unknown"}, 404)
+    session.jobs.cancel(job)
+    return JSONResponse({"job": job.view()})
+
+
+# --- pictures and sound -----------------------------------------------------------------------------------
+
+
+def _pack(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """The frame pack's files, also while they grow: `index` (24 bytes a frame) and `data` (JPEGs); HTTP ranges."""
+    part = request.path_params["part"]
+    pack = session.material.pack
+    if part not in ("index", "data") or pack is None:
+        return Response(status_code=404)
+    complete = {"X-Complete": "1" if pack.complete else "0"}
+    return FileResponse(pack.folder / part, media_type="application/octet-stream", headers={**FRESH, **complete})
+
+
+def _frame(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    frame = _frame_number(session, request)
+    return Response(session.viewer.source_jpeg(session.material, frame), media_type="image/jpeg", headers=FRESH)
+
+
+def _edited(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    jpeg = session.viewer.edited_jpeg(session.material, _frame_number(session, request))
+    if jpeg is None:
+        return Response(status_code=404)
+    return Response(jpeg, media_type="image/jpeg", headers=FOR_EVER if "v" in request.query_params else FRESH)
+
+
+def _object(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """Stored pictures by content: always PNG."""
+    path = session.editor.journal.objects.path(request.path_params["key"])
+    if not path.exists():
+        return Response(status_code=404)
+    return FileResponse(path, media_type="image/png", headers=FOR_EVER)
+
+
+def _mask(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    frame, subject = _frame_number(session, request), request.path_params["subject"]
+    if subject not in {one.id for one in session.editor.project.subjects}:
+        return Response(status_code=404)
+    alpha = session.material.alpha(subject, frame)
+    if alpha is None:
+        return Response(status_code=404)
+    return Response(mask_png(alpha), media_type="image/png", headers=FRESH)
+
+
+def _times(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    seconds = session.editor.project.video.seconds().astype("<f4")
+    return Response(np.ascontiguousarray(seconds).tobytes(), media_type="application/octet-stream", headers=FRESH)
+
+
+def _audio(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    path = sound_file(session.editor.workspace, session.editor.project.video)
+    return Response(status_code=404) if path is None else FileResponse(path, media_type="audio/mp4", headers=FRESH)
+
+
+def _export(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """A finished clip, always as a download: a browser must not run what a user named."""
+    name = request.path_params["name"]
+    path = session.editor.workspace.exports / name
+    if Path(name).name != name or not path.is_file():
+        raise ProjectError("There is no such export in this project.")
+    return FileResponse(path, filename=name, content_disposition_type="attachment")
+
+
+def _frame_number(session: Session, request: Request) -> int:
+    frame = request.path_params["frame"]
+    if frame not in session.editor.project.video.span:
+        raise RecipeError(f"There is no frame {frame} in this clip.")
+    return frame

@@ -1,0 +1,230 @@
+"""Sessions: opened projects by id. Gradio state and the URL hold the id only.
+
+Everything a user changes goes through `Session.do`, everything long through `Session.submit`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from app.actions import checked
+from app.view import segments_view, view_of
+from engine import (
+    Editor,
+    EngineError,
+    Job,
+    JobManager,
+    Material,
+    ProjectError,
+    Viewer,
+    draw_sample,
+    project_name,
+    spans_to_carry,
+)
+
+IDENTITY = re.compile(r"[0-9a-f]{12}")
+CARRY_AFTER = 1.5  # seconds without a new mark before masks are carried in the background
+
+
+class Session:
+    """One opened project with its jobs and the subject being marked."""
+
+    def __init__(self, identity: str, folder: Path, jobs: JobManager) -> None:
+        self.id = identity
+        self.editor = Editor(folder)
+        self.viewer = Viewer(self.editor.workspace, self.editor.project.video)
+        self.jobs = jobs
+        self.question: tuple[int, str, str] | None = None
+        """Open question about a take that reaches outside the mask: frame, key, sentence."""
+        self._picked: dict[int, str] = {}
+        self._subject = 0
+        self._timer: threading.Timer | None = None
+        self.prepare()
+
+    @property
+    def material(self) -> Material:
+        return self.editor.material
+
+    @property
+    def subject(self) -> int:
+        """The subject being marked: the chosen one while it exists, else the first; 0 = none."""
+        numbers = [subject.id for subject in self.editor.project.subjects]
+        return self._subject if self._subject in numbers else (numbers[0] if numbers else 0)
+
+    @property
+    def job(self) -> Job | None:
+        return self.jobs.current(self.editor.journal)
+
+    def do(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Carries out one act by name and returns the new view. Raises EngineError."""
+        if name == "undo":
+            self.editor.undo()
+        elif name == "redo":
+            self.editor.redo()
+        elif name == "select_subject":
+            self._subject = self.editor.project.subject(args.get("subject", 0)).id
+        elif name == "choose_take":
+            self.editor.approve(args.get("frame", -1), args.get("key"))
+        else:
+            self._act(name, args)
+        self.carry_soon()
+        return self.view()
+
+    def _act(self, name: str, args: dict[str, Any]) -> None:
+        action, args = checked(name, args)
+        try:
+            merge = ":".join([name, *(str(args[part]) for part in action.merge)]) if action.merge else None
+            project = self.editor.act(action.function, action.label, merge, **args)
+        except TypeError as error:
+            # A missing argument is the caller's mistake, not a bug: say which act it was.
+            raise ProjectError(f"The act {name} lacks an argument it needs ({', '.join(sorted(action.args))}).") from error
+        if name == "add_subject":
+            self._subject = project.subjects[-1].id
+
+    def view(self) -> dict[str, Any]:
+        material = self.material
+        view = view_of(self.id, self.editor.rev, material, self.editor.journal.labels(), self.subject)
+        for anchor in view["anchors"]:
+            anchor["shown"] = self.picked_take(anchor["frame"])
+        return {**view, "segments": segments_view(material, self.job), "job": self.job.view() if self.job else None}
+
+    def pick_take(self, frame: int, key: str) -> None:
+        """Shows this take on the canvas; approval is another step."""
+        self._picked[frame] = key
+
+    def picked_take(self, frame: int) -> str | None:
+        """The take that is shown on an anchor: the picked one, else the approved, else the newest; None without takes."""
+        anchor = self.editor.project.edit.anchor_at(frame)
+        if anchor is None or not anchor.takes:
+            return None
+        picked = self._picked.get(frame)
+        keys = [take.key for take in anchor.takes]
+        return picked if picked in keys else anchor.chosen or keys[-1]
+
+    # --- long work ----------------------------------------------------------------------------------------
+
+    def prepare(self) -> Job | None:
+        """Starts building the frame pack where it is not complete."""
+        pack = self.material.pack
+        return None if pack is not None and pack.complete else self.submit("prepare")
+
+    def submit(self, kind: str, args: dict[str, Any] | None = None) -> Job:
+        return self.jobs.submit(self.editor.journal, kind, args)
+
+    def carry_soon(self) -> None:
+        """Carries new marks through the shot once the hand rests; work on marks that have changed since is dropped."""
+        self._stop_timer()
+        wanted = {span.key for span in spans_to_carry(self.material)}
+        for job in self.jobs.of(self.editor.journal):
+            if job.active and job.kind == "carry" and not wanted <= set(job.args.get("spans", ())):
+                self.jobs.cancel(job)
+        if wanted:
+            self._timer = threading.Timer(CARRY_AFTER, self.carry)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def carry(self) -> Job | None:
+        """Carries what is not carried yet, unless that is being done. None when there is nothing to do."""
+        material = self.material
+        if material.pack is None or not material.pack.complete:
+            return None
+        wanted = sorted(span.key for span in spans_to_carry(material))
+        if not wanted or any(job.active and job.kind != "prepare" for job in self.jobs.of(self.editor.journal)):
+            return None
+        return self.submit("carry", {"spans": wanted})
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def close(self) -> None:
+        self._stop_timer()
+        self.viewer.close()
+        self.editor.close()
+
+
+class SessionStore:
+    """All projects under one home folder, opened when they are first asked for."""
+
+    def __init__(self, home: Path, jobs: JobManager | None = None) -> None:
+        self.home = home
+        self.jobs = jobs or JobManager()
+        self._lock = threading.RLock()
+        self._open: dict[str, Session] = {}
+        self._outside: dict[str, Path] = {}
+
+    def get(self, identity: str) -> Session:
+        """Raises ProjectError for an id that is none, or that no project has."""
+        if not IDENTITY.fullmatch(identity or ""):
+            raise ProjectError("That is not the id of a project; open one from the list.")
+        with self._lock:
+            if identity not in self._open:
+                folder = self._outside.get(identity, self.home / identity)
+                if not folder.is_dir():
+                    raise ProjectError("This project is not on this machine any more; open another one.")
+                self._open[identity] = Session(identity, folder, self.jobs)
+            return self._open[identity]
+
+    def create(self, clip: Path, *, keep: bool = False, name: str = "") -> Session:
+        """A new project on a clip. `keep` copies the clip into the project (an upload, which would vanish)."""
+        with self._lock:
+            identity = uuid.uuid4().hex[:12]
+            folder = self.home / identity
+            try:
+                if keep:
+                    (folder / "media").mkdir(parents=True)
+                    clip = Path(shutil.copy2(clip, folder / "media" / clip.name))
+                Editor.create(folder, clip, name).close()
+            except EngineError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise ProjectError(f"The project cannot be made: {error.strerror}; free some disk space and try again.") from error
+            return self.get(identity)
+
+    def open(self, path: Path) -> Session:
+        """A project folder, or a clip, anywhere on this machine."""
+        if (path / "project.db").exists():
+            with self._lock:
+                resolved = path.resolve()
+                if resolved.parent == self.home.resolve() and IDENTITY.fullmatch(resolved.name):
+                    return self.get(resolved.name)
+                known = next((one for one, folder in self._outside.items() if folder == resolved), None)
+                identity = known or uuid.uuid4().hex[:12]
+                self._outside[identity] = resolved
+                return self.get(identity)
+        return self.create(path)
+
+    def sample(self) -> Session:
+        """The sample project, drawn when it is first asked for."""
+        with self._lock:
+            identity = "5a3b1e000001"
+            if not (self.home / identity / "project.db").exists():
+                shutil.rmtree(self.home / identity, ignore_errors=True)
+                draw_sample(self.home / identity)
+            return self.get(identity)
+
+    def projects(self) -> list[tuple[str, str]]:
+        """(name, id) of the projects here, newest first."""
+        folders = [path for path in self.home.glob("*") if IDENTITY.fullmatch(path.name) and (path / "project.db").exists()]
+        folders.sort(key=lambda path: (path / "project.db").stat().st_mtime, reverse=True)
+        names = []
+        for folder in folders:
+            try:
+                names.append((project_name(folder), folder.name))
+            except EngineError as error:
+                names.append((f"(cannot be opened: {error})", folder.name))
+        return names
+
+    def close(self) -> None:
+        self.jobs.close()
+        with self._lock:
+            for session in self._open.values():
+                session.close()
+            self._open.clear()

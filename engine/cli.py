@@ -1,0 +1,108 @@
+"""The command line beside the editor: run, render, doctor. A contract (DESIGN §11): exit 0 done, 1 a named failure
+(one sentence on standard error), 2 wrong usage, 130 cancelled by a signal. Progress goes to standard error, data that
+was asked for to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from engine.device import one_thread
+from engine.errors import Cancelled, EngineError
+from engine.progress import Progress, Status
+
+EXECUTORS = ("serial", "pool", "ray")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    stop = threading.Event()
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), _stopper(stop))
+    one_thread()
+    progress = Progress(_print_progress if sys.stderr.isatty() else _print_phases(), stop.is_set)
+    try:
+        return options.verb(options, progress)
+    except Cancelled:
+        print("Cancelled; what was finished is kept, and nothing half-written is left.", file=sys.stderr)
+        return 130
+    except EngineError as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="launch.py", description="Anchorline without a browser.")
+    verbs = top.add_subparsers(required=True, metavar="run | render | doctor | models")
+    run = verbs.add_parser("run", help="do what a recipe says")
+    run.add_argument("recipe", type=Path, metavar="RECIPE.json")
+    run.add_argument("--project", type=Path, metavar="DIR", help="keep the project in DIR, to open it in the editor")
+    run.set_defaults(verb=_lazily("run"))
+    render = verbs.add_parser("render", help="render a saved project")
+    render.add_argument("project", type=Path, metavar="PROJECT", help="a project's folder")
+    render.add_argument("--segments", metavar="A-B", help="only these segments, counted from 0, both included")
+    render.set_defaults(verb=_lazily("render"))
+    for one in (run, render):
+        one.add_argument("-o", dest="out", type=Path, metavar="OUT", help=".mp4, .mov, or a folder for PNG frames")
+        one.add_argument("--masks", type=Path, metavar="DIR", help="write DAVIS-style masks")
+        one.add_argument("--tracks", type=Path, metavar="FILE.npz", help="write the tracks of the subjects' track points")
+        one.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done and measured")
+        one.add_argument("--executor", choices=EXECUTORS, default="serial", help="who renders the segments")
+        one.add_argument("--force", action="store_true", help="replace an existing OUT")
+        one.add_argument("--dry-run", action="store_true", help="say what would be done")
+    doctor = verbs.add_parser("doctor", help="say what was found and what is missing")
+    doctor.set_defaults(verb=_lazily("doctor"))
+    models = verbs.add_parser("models", help="hub models")
+    models.add_argument("action", nargs="?", default="list", choices=("list", "fetch", "check"))
+    models.add_argument("name", nargs="?")
+    models.set_defaults(verb=_lazily("models"))
+    return top
+
+
+def _lazily(name: str) -> Callable[[argparse.Namespace, Progress], int]:
+    """The verb by name, imported when it is used: `--help` needs no video library."""
+
+    def verb(options: argparse.Namespace, progress: Progress) -> int:
+        from engine import headless
+
+        return getattr(headless, name)(options, progress)
+
+    return verb
+
+
+def _stopper(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
+    def handler(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        # A second signal ends the process at once, as people expect of Ctrl+C.
+        signal.signal(number, signal.SIG_DFL)
+
+    return handler
+
+
+def _print_progress(status: Status) -> None:
+    left = "" if status.eta is None else f", {status.eta:.0f} s left"
+    end = "\n" if status.done >= status.total else ""
+    print(f"\r\x1b[K{status.phase}: {status.done} of {status.total}{left}", end=end, file=sys.stderr, flush=True)
+
+
+def _print_phases() -> Callable[[Status], None]:
+    """Plain lines for logs: one when a phase begins."""
+    last = ""
+
+    def show(status: Status) -> None:
+        nonlocal last
+        if status.phase != last:
+            last = status.phase
+            print(f"{status.phase} ({status.done} of {status.total})", file=sys.stderr, flush=True)
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""An opened project and the verbs on it: open, act, segment, preview a take, approve. Long verbs: engine/render.py.
+
+Every change goes through `Editor.act`: a pure function of engine/acts.py, then whatever must be derived from it
+(a keyframe's mask), then one row in the journal, then the answer. Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import acts
+from engine.composite import clip_to_region, outside_difference, region_of_difference
+from engine.effects import apply_effect
+from engine.errors import MediaError, ProjectError
+from engine.journal import Journal
+from engine.material import Material, find_clip
+from engine.media.images import decode_png, encode_png, fit_image
+from engine.media.reader import FrameReader, open_video
+from engine.project import Project
+from engine.segmentation import keyframe_mask, segmenter
+from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Subject, Take
+from engine.workspace import Workspace
+
+CODEC_NOISE = 2  # levels; smaller differences outside the region are no edit
+
+
+class OutsideRegion(ProjectError):
+    """A take changes pixels outside the edit region: the user must choose to grow the region or to clip the take."""
+
+
+class Editor:
+    """One opened project. `rev` counts its versions."""
+
+    def __init__(self, folder: Path, segmenter_name: str = "auto") -> None:
+        self.workspace = Workspace(folder)
+        self.journal = Journal(folder)
+        self._segmenter_name = segmenter_name
+        self._lock = threading.RLock()
+        self._reader: FrameReader | None = None
+        self._material: tuple[int, bool, Material] | None = None
+        self._bases: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
+
+    @classmethod
+    def create(cls, folder: Path, clip: Path, name: str = "") -> Editor:
+        """A new project on a clip (a video file, or a folder of stills).
+
+        Raises:
+            MediaError: the clip cannot be read.
+            ProjectError: the folder cannot be used.
+        """
+        with open_video(clip) as reader:
+            video = reader.video
+        resolved = Path(video.path)
+        if resolved.is_relative_to(folder.resolve()):
+            video = replace(video, path=resolved.relative_to(folder.resolve()).as_posix())
+        subject = Subject(1, "Subject 1", acts.SUBJECT_COLOURS[0])
+        title = acts.clean_name(name) or clip.stem or clip.name
+        Journal.create(folder, Project(title, video, FrameRange(0, video.frames), (subject,), (), (Edit(),))).close()
+        return cls(folder)
+
+    # --- the document -------------------------------------------------------------------------------------
+
+    @property
+    def project(self) -> Project:
+        return self.journal.project
+
+    @property
+    def rev(self) -> int:
+        return self.journal.rev
+
+    def act(self, function: Callable[..., Project], label: str, merge: str | None = None, **args: Any) -> Project:
+        """Applies a pure act, derives what follows from it, writes it down."""
+        with self._lock:
+            return self.commit(function(self.project, **args), label, merge)
+
+    def commit(self, project: Project, label: str, merge: str | None = None) -> Project:
+        """Writes a document that several acts have made, as one item of undo."""
+        with self._lock:
+            if project is self.project:
+                return project
+            return self.journal.record(self._derived(project), label, merge)
+
+    def undo(self) -> Project:
+        with self._lock:
+            return self.journal.undo()
+
+    def redo(self) -> Project:
+        with self._lock:
+            return self.journal.redo()
+
+    @property
+    def material(self) -> Material:
+        """The files of the current version."""
+        with self._lock:
+            rev = self.rev
+            if self._material is None or self._material[0] != rev or not self._material[1]:
+                material = Material(self.workspace, self.project, self.reader)
+                self._material = (rev, bool(material.pack and material.pack.complete), material)
+            return self._material[2]
+
+    @property
+    def reader(self) -> FrameReader:
+        with self._lock:
+            if self._reader is None:
+                self._reader = open_video(find_clip(self.workspace, self.project.video), self.project.video)
+            return self._reader
+
+    def picture(self, frame: FrameIndex) -> np.ndarray:
+        """(H, W, 3) uint8 source frame."""
+        with self._lock:
+            return self.reader.get(frame)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+            self.journal.close()
+
+    # --- segment ------------------------------------------------------------------------------------------
+
+    def _derived(self, project: Project) -> Project:
+        """The document with the mask of every keyframe whose marks changed."""
+        open_keys = [key for key in project.keyframes if key.mask is None]
+        derived = {(key.frame, key.subject): self._segment(key) for key in open_keys}
+        if not derived:
+            return project
+        keyframes = tuple(derived.get((key.frame, key.subject), key) for key in project.keyframes)
+        return replace(project, keyframes=keyframes)
+
+    def _segment(self, key: Keyframe) -> Keyframe:
+        """The keyframe with its mask made from everything that was said on it.
+
+        A correction on a frame whose mask was carried there starts from that mask, kept with the keyframe: it would
+        be gone from the carried ones with the next act.
+        """
+        before = self.project.keyframe(key.frame, key.subject)
+        if key.imported is None and before is None and any(s.id == key.subject for s in self.project.subjects):
+            carried = self.material.alpha(key.subject, key.frame)
+            if carried is not None and carried.any():
+                key = replace(key, imported=self.journal.objects.put(encode_png(carried)))
+        prior = decode_png(self.journal.objects.get(key.imported)) if key.imported else None
+        base = self._base(key, prior)
+        strokes_only = replace(key, points=(), box=None)
+        mask = keyframe_mask(self.picture(key.frame), strokes_only, imported=base, prior=None, segmenter=self._segmenter)
+        return replace(key, mask=self.journal.objects.put(encode_png(mask)))
+
+    def _base(self, key: Keyframe, prior: np.ndarray | None) -> np.ndarray | None:
+        """What clicks and box say, before strokes; kept for the next stroke on the same frame."""
+        if not key.points and key.box is None:
+            return prior
+        said = (key.frame, key.points, key.box, key.imported)
+        if said not in self._bases:
+            without = replace(key, strokes=())
+            self._bases[said] = keyframe_mask(
+                self.picture(key.frame), without, imported=None, prior=prior, segmenter=self._segmenter
+            )
+            if len(self._bases) > 8:
+                self._bases.popitem(last=False)
+        return self._bases[said]
+
+    @property
+    def _segmenter(self) -> Any:
+        return segmenter(self._segmenter_name)
+
+    def import_mask(self, frame: FrameIndex, subject: int, alpha: np.ndarray) -> Project:
+        """Takes a mask (H, W) uint8 that the user brought."""
+        key = self.journal.objects.put(encode_png(alpha))
+        return self.act(acts.import_mask, "Import mask", frame=frame, subject=subject, key=key)
+
+    # --- takes --------------------------------------------------------------------------------------------
+
+    def effect_take(self, frame: FrameIndex, name: str, config: dict[str, Any], subject: int | None = None) -> Take:
+        """A take made by a built-in effect inside the edit region, or inside one subject's part of it.
+        The take is put on the anchor.
+
+        Raises:
+            ProjectError: there is no mask on the frame.
+            RecipeError: a wrong effect or value.
+        """
+        with self._lock:
+            region = self.material.subjects_region(frame, subject)
+            if not region.any():
+                raise ProjectError(self._no_mask(frame))
+            image = apply_effect(name, self.picture(frame), region, config)
+            return self._add_take(frame, image, Take("", "effect", name, config={"effect": name, **config}))
+
+    def _no_mask(self, frame: FrameIndex) -> str:
+        if any(self.project.marked(subject.id) for subject in self.project.edited_subjects()):
+            return f"The mask has not been carried to frame {frame} yet: press T to carry it, or mark the subject on this frame."
+        return f"There is no mask on frame {frame} yet: click on the subject, or draw it with the brush, then try again."
+
+    def picture_take(self, frame: FrameIndex, image: np.ndarray, source: str, label: str, *, fit: bool = False) -> Take:
+        """A take from the user's own picture (H, W, 3) uint8: "painted" or "imported".
+
+        Raises:
+            MediaError: another size than the clip's, and `fit` was not asked for.
+        """
+        size = self.project.video.size
+        if image.shape[:2] != size:
+            if not fit:
+                raise MediaError(
+                    f"The picture is {image.shape[1]}×{image.shape[0]} and the clip {size[1]}×{size[0]}: "
+                    "give a picture of the clip's size, or let it be fitted."
+                )
+            image = fit_image(image, size)
+        with self._lock:
+            return self._add_take(frame, image, Take("", source, label))
+
+    def paint_take(self, frame: FrameIndex, layer: np.ndarray, over: str | None) -> Take:
+        """A take from paint: `layer` (H, W, 4) uint8 RGBA over the take with key `over`, or over the source."""
+        if layer.shape[:2] != self.project.video.size or layer.shape[2:] != (4,):
+            raise MediaError("The painted layer does not have the clip's size; reload the page and paint again.")
+        with self._lock:
+            below = decode_png(self.journal.objects.get(over)) if over else self.picture(frame)
+            alpha = layer[..., 3:].astype(np.float32) / 255
+            image = np.rint(below + alpha * (layer[..., :3].astype(np.float32) - below)).astype(np.uint8)
+            if not layer[..., 3].any():
+                raise ProjectError("Nothing is painted yet: paint on the frame, then keep it as a take.")
+            return self._add_take(frame, image, Take("", "painted", "Painted"))
+
+    def _add_take(self, frame: FrameIndex, image: np.ndarray, take: Take) -> Take:
+        take = replace(take, key=self.journal.objects.put(encode_png(image)))
+        self.act(acts.add_take, f"Take on frame {frame}", frame=frame, take=take)
+        return take
+
+    def approve(self, frame: FrameIndex, key: str | None, outside: str = "ask") -> Project:
+        """Approves a take, or with None takes the approval back.
+
+        `outside` says what happens to changes outside the edit region: "ask" raises OutsideRegion when there are
+        any; "grow" makes them part of the region, carried along; "clip" puts the source back there, as a new take.
+        Where the frame has no mask at all, the region is what the take changes, without a question.
+        """
+        with self._lock:
+            if key is None:
+                return self.act(acts.choose_take, "Take back approval", frame=frame, key=None)
+            source, take = self.picture(frame), decode_png(self.journal.objects.get(key))
+            region = self.material.subjects_region(frame)
+            stray = outside_difference(source, take, region, CODEC_NOISE)
+            if stray is not None and region.any():
+                if outside == "ask":
+                    pixels = f"{int(stray.sum()):,} pixels"
+                    raise OutsideRegion(
+                        f"This take also changes {pixels} outside the mask: grow the region to them, or clip the take."
+                    )
+                if outside == "clip":
+                    return self._approve_changed(frame, key, clip_to_region(source, take, region), None)
+            grown = None if stray is None else region_of_difference(source, take)
+            reach = region if grown is None else np.maximum(region, grown)
+            # What is left outside is codec noise: the approved picture must equal the source there, to the bit.
+            clean = np.where(reach[..., None] > 0, take, source)
+            grown_key = None if grown is None else self.journal.objects.put(encode_png(grown))
+            if (clean != take).any():
+                return self._approve_changed(frame, key, clean, grown_key)
+            return self.act(acts.choose_take, f"Approve anchor {frame}", frame=frame, key=key, region=grown_key)
+
+    def _approve_changed(self, frame: FrameIndex, key: str, image: np.ndarray, region: str | None) -> Project:
+        """Approves the picture that a take became when it was fitted to the region; the take itself stays."""
+        anchor = self.project.edit.anchor_at(frame)
+        old = next((take for take in anchor.takes if take.key == key), None) if anchor else None
+        if old is None:
+            raise ProjectError(f"Anchor {frame} has no such take.")
+        clipped = replace(old, key=self.journal.objects.put(encode_png(image)), label=f"{old.label}, clipped")
+        project = acts.add_take(self.project, frame=frame, take=clipped)
+        return self.commit(acts.choose_take(project, frame=frame, key=clipped.key, region=region), f"Approve anchor {frame}")

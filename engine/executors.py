@@ -1,0 +1,136 @@
+"""Who renders the segments: one after the other here, or several at once in a pool of processes. Equal bytes either way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine.errors import Cancelled, MethodError
+from engine.methods.base import Segment
+from engine.progress import Progress, Step
+from engine.project import Project
+
+if TYPE_CHECKING:
+    from engine.material import Material
+
+RenderSegment = Callable[["Material", Segment, Step], None]
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SegmentTask:
+    """One segment of one version of a project: all that another process needs."""
+
+    folder: Path
+    project: Project
+    segment: Segment
+
+
+class Executor(Protocol):
+    """Runs tasks to their end. Raises what a task raised, or Cancelled; finished segments stay on disk."""
+
+    def run(self, tasks: list[SegmentTask], material: Material, progress: Progress) -> None: ...
+
+
+class SerialExecutor:
+    """One segment after the other, in this process."""
+
+    def __init__(self, render: RenderSegment) -> None:
+        self._render = render
+
+    def run(self, tasks: list[SegmentTask], material: Material, progress: Progress) -> None:
+        for task in tasks:
+            self._render(material, task.segment, progress.part("Propagating", task.segment.stop - task.segment.start))
+
+
+class PoolExecutor:
+    """Segments side by side in `workers` processes.
+
+    A worker that dies is replaced and its segment begun again, at most three times; then MethodError says so.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def run(self, tasks: list[SegmentTask], material: Material, progress: Progress) -> None:
+        total = sum(task.segment.stop - task.segment.start for task in tasks)
+        if not tasks:
+            return
+        step = progress.part("Propagating", total)
+        left, done = list(tasks), 0
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                done += self._attempt(left, total, done, step)
+                return
+            except BrokenProcessPool:
+                left = [task for task in left if not material.is_done(task.segment)]
+                done = total - sum(task.segment.stop - task.segment.start for task in left)
+        raise MethodError(f"A worker process died {MAX_ATTEMPTS} times, probably out of memory; run with --executor serial.")
+
+    def _attempt(self, tasks: list[SegmentTask], total: int, done: int, step: Step) -> int:
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Manager() as manager:
+            beats, stop = manager.Queue(), manager.Event()
+            with ProcessPoolExecutor(self._workers, spawn, initializer=_enter, initargs=(beats, stop)) as pool:
+                running: set[Future[None]] = {pool.submit(_work, task) for task in tasks}
+                try:
+                    return _await(running, beats, total, done, step)
+                except BaseException:
+                    stop.set()
+                    for future in running:
+                        future.cancel()
+                    raise
+
+
+def _await(running: set[Future[None]], beats: Any, total: int, done: int, step: Step) -> int:
+    """Waits for all futures, passing heartbeats on as progress. Returns how many frames were done."""
+    count = 0
+    while running:
+        finished, running = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+        for future in finished:
+            future.result()
+        try:
+            while True:
+                count += beats.get_nowait()
+        except queue.Empty:
+            pass
+        step(min(total, done + count), total)
+    return count
+
+
+# A process of the pool gets its ends of the wires once, when it starts.
+_wires: dict[str, Any] = {}
+
+
+def _enter(beats: Any, stop: Any) -> None:
+    from engine.device import one_thread
+
+    one_thread()
+    _wires.update(beats=beats, stop=stop)
+
+
+def _work(task: SegmentTask) -> None:
+    from engine.material import Material
+    from engine.render import render_segment
+    from engine.workspace import Workspace
+
+    frames = task.segment.stop - task.segment.start
+    told = 0
+
+    def step(done: int, total: int) -> None:
+        nonlocal told
+        if _wires["stop"].is_set():
+            raise Cancelled
+        now = int(frames * done / max(total, 1))
+        if now > told:
+            _wires["beats"].put(now - told)
+            told = now
+
+    material = Material(Workspace(task.folder), task.project)
+    render_segment(material, task.segment, step)

@@ -1,0 +1,197 @@
+"""What a project's pixels are made of: the clip, its frame pack, masks, takes, rendered frames, by frame.
+
+`Material` reads; it never computes what is not there (engine/render.py does) and holds a few frames at most.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from engine.composite import edit_region
+from engine.errors import MediaError
+from engine.journal import Objects
+from engine.media.images import decode_png
+from engine.media.pack import FramePack
+from engine.media.reader import FrameReader, open_video
+from engine.media.records import RecordReader
+from engine.methods.base import Segment
+from engine.patches import apply_patch
+from engine.project import Project
+from engine.segments import MaskSpan, grown_spans, mask_spans, plan, segment_key
+from engine.types import FrameIndex, Video
+from engine.workspace import Workspace
+
+REGIONS_KEPT = 4
+
+
+def find_clip(workspace: Workspace, video: Video) -> Path:
+    """Where the clip is: inside the project, or where it was when it was opened.
+
+    Raises:
+        MediaError: it is in neither place.
+    """
+    recorded = Path(video.path)
+    for path in (workspace.folder / recorded, workspace.media / recorded.name):
+        if path.exists():
+            return path
+    raise MediaError(
+        f"The clip {recorded.name} is gone from where it was opened; put it back, or copy it into the project's media folder."
+    )
+
+
+class Material:
+    """One version of the document together with its files. Cheap to make; the reader is shared between versions."""
+
+    def __init__(self, workspace: Workspace, project: Project, reader: FrameReader | None = None) -> None:
+        self.workspace = workspace
+        self.project = project
+        self.objects = Objects(workspace.folder / "objects")
+        self.pack = open_pack(workspace, project.video)
+        self.cuts: list[FrameIndex] = list(self.pack.cuts) if self.pack and self.pack.complete else []
+        self.segments = plan(project, self.cuts)
+        self._reader = reader
+        self._records: dict[Path, RecordReader] = {}
+        self._sealed: set[Path] = set()
+        self._regions: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
+        self._spans = {subject.id: mask_spans(project, self.cuts, subject.id) for subject in project.subjects}
+        self._keys: dict[int, str] = {}
+
+    @property
+    def reader(self) -> FrameReader:
+        if self._reader is None:
+            self._reader = open_video(find_clip(self.workspace, self.project.video), self.project.video)
+        return self._reader
+
+    @property
+    def ready_pack(self) -> FramePack:
+        """The complete frame pack. Raises MediaError while it is still being built."""
+        if self.pack is None or not self.pack.complete:
+            raise MediaError("The clip is still being prepared; wait for the bar under the timeline to fill, then try again.")
+        return self.pack
+
+    # --- masks --------------------------------------------------------------------------------------------
+
+    def spans(self, subject: int) -> list[MaskSpan]:
+        return self._spans[subject]
+
+    def grown(self, segment: Segment) -> list[MaskSpan]:
+        return grown_spans(self.project, segment)
+
+    def carried(self, span: MaskSpan) -> bool:
+        """Whether the span's masks are all there."""
+        return (self.workspace.masks(span.key) / "done.json").exists()
+
+    def alpha(self, subject: int, frame: FrameIndex) -> np.ndarray | None:
+        """(H, W) uint8 mask of a subject: from its marks on the frame, else carried; None where neither is there."""
+        key = self.project.keyframe(frame, subject)
+        if key and key.mask:
+            return decode_png(self.objects.get(key.mask))
+        for span in self.spans(subject):
+            if frame in span.range:
+                return self._carried_alpha(span, frame)
+        return None
+
+    def _carried_alpha(self, span: MaskSpan, frame: FrameIndex) -> np.ndarray | None:
+        for given, key in span.given:
+            if given == frame:
+                return decode_png(self.objects.get(key))
+        records = self._record_set(self.workspace.masks(span.key))
+        return decode_png(records.get(frame)) if records and frame in records else None
+
+    def region(self, frame: FrameIndex) -> np.ndarray:
+        """(H, W) uint8: the edit region of a frame. 0 where the source must stay as it is."""
+        if frame in self._regions:
+            return self._regions[frame]
+        region = self._region(frame)
+        self._regions[frame] = region
+        if len(self._regions) > REGIONS_KEPT:
+            self._regions.popitem(last=False)
+        return region
+
+    def _region(self, frame: FrameIndex) -> np.ndarray:
+        region = self.subjects_region(frame)
+        segment = self.segment_at(frame)
+        for span in self.grown(segment) if segment else ():
+            grown = self._carried_alpha(span, frame)
+            if grown is not None:
+                region = np.maximum(region, grown)
+        return region
+
+    def subjects_region(self, frame: FrameIndex, only: int | None = None) -> np.ndarray:
+        """The edit region from the subjects' masks (or of `only` one), without what anchors grew."""
+        size = self.project.video.size
+        if self.project.whole_frame and only is None:
+            return np.full(size, 255, np.uint8)
+        region = np.zeros(size, np.uint8)
+        for subject in self.project.edited_subjects() if only is None else (self.project.subject(only),):
+            alpha = self.alpha(subject.id, frame)
+            if alpha is not None:
+                region = np.maximum(region, edit_region(alpha, subject.grow, subject.feather))
+        return region
+
+    # --- pictures -----------------------------------------------------------------------------------------
+
+    def picture(self, frame: FrameIndex) -> np.ndarray:
+        """(H, W, 3) uint8 source frame."""
+        return self.reader.get(frame)
+
+    def take(self, frame: FrameIndex) -> np.ndarray:
+        """(H, W, 3) uint8: the approved take of an anchor."""
+        anchor = self.project.edit.anchor_at(frame)
+        if anchor is None or anchor.chosen is None:
+            raise MediaError(f"Frame {frame} has no approved take; approve one first.")
+        return decode_png(self.objects.get(anchor.chosen))
+
+    def segment_at(self, frame: FrameIndex) -> Segment | None:
+        return next((segment for segment in self.segments if segment.start <= frame < segment.stop), None)
+
+    def key_of(self, segment: Segment) -> str:
+        if segment.index not in self._keys:
+            self._keys[segment.index] = segment_key(self.project, self.cuts, segment)
+        return self._keys[segment.index]
+
+    def rendered(self, segment: Segment) -> RecordReader | None:
+        """The segment's patches as far as they are there; None when none is."""
+        return self._record_set(self.workspace.segment(self.key_of(segment)))
+
+    def is_done(self, segment: Segment) -> bool:
+        return (self.workspace.segment(self.key_of(segment)) / "done.json").exists()
+
+    def edited(self, frame: FrameIndex, source: np.ndarray | None = None) -> np.ndarray | None:
+        """(H, W, 3) uint8 rendered frame; the source outside all segments; None where it is not rendered yet."""
+        segment = self.segment_at(frame)
+        if segment is None:
+            return self.picture(frame) if source is None else source
+        records = self.rendered(segment)
+        if records is None or frame not in records:
+            return None
+        return apply_patch(self.picture(frame) if source is None else source, records.get(frame))
+
+    def _record_set(self, folder: Path) -> RecordReader | None:
+        """Opened once, refreshed while it grows; None where there is none yet."""
+        records = self._records.get(folder)
+        if records is None:
+            if not (folder / "index").exists():
+                return None
+            records = self._records[folder] = RecordReader(folder)
+        if folder not in self._sealed:
+            sealed = records.complete
+            records.refresh()
+            if sealed:
+                self._sealed.add(folder)
+        return records
+
+    def close(self) -> None:
+        """Closes the record sets; the reader belongs to whoever gave it."""
+        for records in self._records.values():
+            records.close()
+        self._records.clear()
+
+
+def open_pack(workspace: Workspace, video: Video) -> FramePack | None:
+    """The clip's frame pack, complete or growing; None before it is begun."""
+    folder = workspace.pack(video.digest)
+    return FramePack.open(folder) if (folder / "index").exists() else None

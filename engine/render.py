@@ -1,0 +1,173 @@
+"""The long verbs: prepare the clip, carry masks, propagate, export.
+
+Each works on one fixed version of the document, streams frames, leaves finished pieces on disk under content keys,
+and can be stopped between any two frames. The page's worker, `launch.py run` and `launch.py render` call the same
+functions, so they make the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import MethodError
+from engine.executors import Executor, SegmentTask, SerialExecutor
+from engine.material import Material
+from engine.media.images import decode_png, encode_png
+from engine.media.pack import build_pack
+from engine.media.records import RecordReader, RecordWriter
+from engine.media.writer import ExportSettings, write_clip
+from engine.methods import method
+from engine.methods.base import Context, Segment, Shot
+from engine.patches import make_patch
+from engine.progress import Progress, Step
+from engine.segments import MaskSpan
+from engine.tracking.masks import carry_masks
+from engine.types import FrameRange
+
+
+@dataclass
+class RenderReport:
+    """What a run did; `outside_mask_max_abs` and `anchor_max_abs` are before encoding, over the rendered frames."""
+
+    rendered: int = 0
+    reused: int = 0
+    outside_mask_max_abs: int = 0
+    anchor_max_abs: int = 0
+    quality: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def prepare_clip(material: Material, progress: Progress) -> Material:
+    """Builds the frame pack if it is not complete; returns material that knows the clip's cuts."""
+    if material.pack and material.pack.complete:
+        return material
+    step = progress.part("Preparing the clip", material.project.video.frames)
+    build_pack(material.reader, material.workspace.pack(material.project.video.digest), step)
+    return Material(material.workspace, material.project, material.reader)
+
+
+# --- masks ------------------------------------------------------------------------------------------------
+
+
+def spans_to_carry(material: Material, segments: list[Segment] | None = None) -> list[MaskSpan]:
+    """Mask spans that are not carried yet: all, or only those that the given segments need."""
+    spans: dict[str, MaskSpan] = {}
+    wanted = None if segments is None else [FrameRange(s.start, s.stop + (s.right is not None)) for s in segments]
+    for subject in material.project.subjects if segments is None else material.project.edited_subjects():
+        for span in material.spans(subject.id):
+            if wanted is None or any(len(span.range.meet(one)) for one in wanted):
+                spans[span.key] = span
+    for segment in material.segments if segments is None else segments:
+        spans.update({span.key: span for span in material.grown(segment)})
+    return [span for span in spans.values() if not material.carried(span)]
+
+
+def carry(material: Material, spans: list[MaskSpan], progress: Progress) -> None:
+    """Carries masks over the spans and leaves them as record sets."""
+    for span in spans:
+        carry_span(material, span, progress.part("Carrying masks", len(span.range)))
+
+
+def carry_span(material: Material, span: MaskSpan, step: Step) -> None:
+    given = {frame: decode_png(material.objects.get(key)) for frame, key in span.given}
+    with material.workspace.scratch() as scratch, RecordWriter(material.workspace.masks(span.key), resume=False) as records:
+        masks = carry_masks(material.ready_pack, material.project.video.size, given, span.range, step=step, scratch=scratch)
+        for frame, alpha in masks:
+            records.append(frame, encode_png(alpha))
+        records.finish({"range": [span.range.start, span.range.stop]})
+
+
+# --- propagation ------------------------------------------------------------------------------------------
+
+
+def dirty_segments(material: Material) -> list[Segment]:
+    return [segment for segment in material.segments if not material.is_done(segment)]
+
+
+def propagate(material: Material, progress: Progress, executor: Executor | None = None) -> RenderReport:
+    """Renders what is not rendered yet.
+
+    Raises:
+        MethodError: no anchor with an approved take.
+        Cancelled: finished segments stay, the running one is begun again next time.
+    """
+    if not material.project.edit.approved:
+        raise MethodError("There is no approved anchor: make a take on a frame and approve it, then propagate.")
+    if not material.segments:
+        raise MethodError("No approved anchor lies inside the in–out range; move the range, or approve an anchor in it.")
+    dirty = dirty_segments(material)
+    spans = spans_to_carry(material, dirty)
+    progress.total += sum(len(span.range) for span in spans) + sum(s.stop - s.start for s in dirty)
+    carry(material, spans, progress)
+    tasks = [SegmentTask(material.workspace.folder, material.project, segment) for segment in dirty]
+    (executor or SerialExecutor(render_segment)).run(tasks, material, progress)
+    return report_of(material, dirty)
+
+
+def render_segment(material: Material, segment: Segment, step: Step) -> None:
+    """Renders one segment into its record set: patches against the source, checks in `meta`."""
+    edit = material.project.edit
+    chosen = method(edit.method)
+    shot = Shot(
+        frames=material.reader,
+        pictures=material.ready_pack,
+        size=material.project.video.size,
+        region=material.region,
+        take=material.take,
+        edit=edit,
+    )
+    checks = {"outside": 0, "anchor": 0}
+    quality = []
+    with material.workspace.scratch() as scratch:
+        context = Context(step=step, seed=edit.seed, scratch=scratch)
+        config = chosen.Config(**edit.config)
+        anchors = {anchor.frame for anchor in edit.approved}
+        with RecordWriter(material.workspace.segment(material.key_of(segment)), resume=False) as records:
+            prepared = chosen.prepare(shot, config, context)
+            sources = material.reader.frames(FrameRange(segment.start, segment.stop))
+            for (frame, image), source in zip(chosen.render(shot, segment, prepared, context), sources, strict=True):
+                region = material.region(frame)
+                checks["outside"] = max(checks["outside"], _max_abs(image[region == 0], source[region == 0]))
+                if frame in anchors:
+                    checks["anchor"] = max(checks["anchor"], _max_abs(image, material.take(frame)))
+                quality.append({"frame": frame, "region": round(float(np.count_nonzero(region)) / region.size, 5)})
+                records.append(frame, make_patch(source, image))
+            records.finish({**checks, "quality": quality})
+
+
+def report_of(material: Material, rendered: list[Segment]) -> RenderReport:
+    """The report over all segments of the range, from what each left behind."""
+    report = RenderReport(rendered=len(rendered), reused=len(material.segments) - len(rendered))
+    for segment in material.segments:
+        meta = RecordReader(material.workspace.segment(material.key_of(segment))).meta
+        report.outside_mask_max_abs = max(report.outside_mask_max_abs, meta["outside"])
+        report.anchor_max_abs = max(report.anchor_max_abs, meta["anchor"])
+        report.quality += meta["quality"]
+    return report
+
+
+def _max_abs(a: np.ndarray, b: np.ndarray) -> int:
+    """Largest difference between two uint8 arrays; 0 for empty ones."""
+    return int(np.maximum(a, b).__sub__(np.minimum(a, b)).max(initial=0))
+
+
+# --- export -----------------------------------------------------------------------------------------------
+
+
+def export(material: Material, out: Path, settings: ExportSettings, progress: Progress, *, force: bool = False) -> list[str]:
+    """Writes the project's range with its sound. Frames without a rendered patch are the source's. Returns warnings."""
+    span = material.project.range
+    step = progress.part("Writing the clip", len(span))
+    return write_clip(out, finished_frames(material, span), material.reader, span, settings, force=force, progress=step)
+
+
+def finished_frames(material: Material, span: FrameRange) -> Iterator[np.ndarray]:
+    """(H, W, 3) uint8 frames of the span: rendered where they are, the source elsewhere."""
+    for frame, source in zip(span, material.reader.frames(span), strict=True):
+        edited = material.edited(frame, source)
+        yield source if edited is None else edited

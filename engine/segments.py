@@ -1,0 +1,128 @@
+"""What has to be computed, and what of it is there already.
+
+The clip is cut into shots; a shot into *mask spans* between a subject's marked frames, and into *segments* between
+neighbouring approved anchors. Each carries a content key over all that can change its pixels, so a correction dirties
+only what it touches, and equal keys mean equal bytes (DESIGN: redo only what changed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from engine.methods.base import Segment
+from engine.project import Project
+from engine.types import Anchor, FrameIndex, FrameRange, Keyframe
+from engine.workspace import content_key
+
+
+@dataclass(frozen=True, slots=True)
+class MaskSpan:
+    """A stretch over which a mask is carried from the marked frames at its ends.
+
+    `given` holds (frame, object key of its mask) for one or both ends; `range` includes them.
+    """
+
+    range: FrameRange
+    given: tuple[tuple[FrameIndex, str], ...]
+    key: str
+
+
+def shots(project: Project, cuts: list[FrameIndex]) -> list[FrameRange]:
+    """The shots of the whole clip; `cuts` are the first frames of new shots."""
+    edges = [0, *sorted(c for c in set(cuts) if 0 < c < project.video.frames), project.video.frames]
+    return [FrameRange(start, stop) for start, stop in pairwise(edges)]
+
+
+def mask_spans(project: Project, cuts: list[FrameIndex], subject: int) -> list[MaskSpan]:
+    """The stretches between the subject's marked frames, shot by shot; none in a shot without a mark.
+
+    The ends of the project's range do not cut spans: moving in and out points must not make masks stale.
+    """
+    spans = []
+    for shot in shots(project, cuts):
+        marked = [key for key in project.marked(subject) if key.frame in shot]
+        if not marked:
+            continue
+        pairs: list[tuple[Keyframe | None, Keyframe | None]] = list(pairwise(marked))
+        if marked[0].frame > shot.start:
+            pairs.insert(0, (None, marked[0]))
+        if marked[-1].frame < shot.stop - 1 or len(marked) == 1:
+            pairs.append((marked[-1], None))
+        for left, right in pairs:
+            span = FrameRange(left.frame if left else shot.start, right.frame + 1 if right else shot.stop)
+            given = tuple((key.frame, key.mask) for key in (left, right) if key and key.mask)
+            spans.append(_mask_span(project, span, given))
+    return spans
+
+
+def grown_spans(project: Project, segment: Segment) -> list[MaskSpan]:
+    """The stretches over which an anchor's agreed growth of the region is carried: one per end that has one."""
+    stop = segment.stop + (segment.right is not None)
+    anchors = [project.edit.anchor_at(frame) for frame in (segment.left, segment.right) if frame is not None]
+    return [
+        _mask_span(project, FrameRange(segment.start, stop), ((anchor.frame, anchor.region),))
+        for anchor in anchors
+        if anchor is not None and anchor.region
+    ]
+
+
+def _mask_span(project: Project, span: FrameRange, given: tuple[tuple[FrameIndex, str], ...]) -> MaskSpan:
+    key = content_key(what="mask", clip=project.video.digest, range=[span.start, span.stop], given=[list(one) for one in given])
+    return MaskSpan(span, given, key)
+
+
+def plan(project: Project, cuts: list[FrameIndex]) -> list[Segment]:
+    """The segments of the project's range: each frame of a shot that holds an approved anchor, exactly once.
+
+    A segment starts at its left anchor and stops before its right one. Frames of shots without an approved anchor
+    are in no segment: they stay as they are.
+    """
+    segments: list[Segment] = []
+    for shot in shots(project, cuts):
+        span = shot.meet(project.range)
+        anchors = [anchor.frame for anchor in project.edit.approved if anchor.frame in span]
+        if not anchors:
+            continue
+        edges = [*([span.start] if anchors[0] > span.start else []), *anchors, span.stop]
+        for start, stop in pairwise(edges):
+            left, right = (start if start in anchors else None), (stop if stop in anchors else None)
+            segments.append(Segment(index=len(segments), start=start, stop=stop, left=left, right=right, shot=shot))
+    return segments
+
+
+def segment_key(project: Project, cuts: list[FrameIndex], segment: Segment) -> str:
+    """Content key over everything that decides the segment's pixels."""
+    edit = project.edit
+    covered = FrameRange(segment.start, segment.stop + (segment.right is not None))
+    subjects = [
+        {
+            "feather": subject.feather,
+            "grow": subject.grow,
+            "masks": [s.key for s in mask_spans(project, cuts, subject.id) if len(s.range.meet(covered))],
+        }
+        for subject in project.edited_subjects()
+    ]
+    return content_key(
+        what="segment",
+        clip=project.video.digest,
+        range=[segment.start, segment.stop],
+        shot=[segment.shot.start, segment.shot.stop],
+        left=_anchor_part(edit.anchor_at(segment.left) if segment.left is not None else None),
+        right=_anchor_part(edit.anchor_at(segment.right) if segment.right is not None else None),
+        whole_frame=project.whole_frame,
+        subjects=subjects,
+        method=edit.method,
+        config=edit.config,
+        seed=edit.seed,
+        prompts=[edit.source_prompt, edit.target_prompt, edit.instruction, list(edit.target_words)],
+    )
+
+
+def _anchor_part(anchor: Anchor | None) -> list[str | int | None] | None:
+    return None if anchor is None else [anchor.frame, anchor.chosen, anchor.region]
+
+
+def describe(segment: Segment) -> dict[str, object]:
+    """The segment as plain values, for messages and dry runs."""
+    return {name: value for name, value in asdict(segment).items() if name != "shot"}

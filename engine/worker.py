@@ -1,0 +1,96 @@
+"""The worker process of one job: `python -m engine.worker`, the job as one line of JSON on standard input.
+
+Prints progress as lines of JSON. Ends with 0 (done), 1 (a named failure; its sentence is the last `message`) or
+130 (cancelled: standard input was closed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from engine.device import one_thread
+from engine.errors import Cancelled, EngineError
+from engine.material import Material
+from engine.media.writer import ExportSettings
+from engine.progress import Progress, Status
+from engine.project import from_json
+from engine.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
+from engine.workspace import Workspace
+
+NICENESS = 10  # the page and the person's other programs come first
+
+
+def main() -> int:
+    order = json.loads(sys.stdin.readline())
+    stop = threading.Event()
+    threading.Thread(target=_watch, args=(stop,), daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    one_thread()
+    progress = Progress(_report, stop.is_set)
+    try:
+        result = run(order, progress)
+    except Cancelled:
+        return 130
+    except EngineError as error:
+        _say({"message": str(error)})
+        return 1
+    _say({"result": result, "message": result.get("message", "Done.")})
+    return 0
+
+
+def run(order: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Does the job; returns its result."""
+    material = Material(Workspace(Path(order["folder"])), from_json(order["document"]))
+    kind, args = order["kind"], order["args"]
+    if not (material.pack and material.pack.complete):
+        progress.total += material.project.video.frames
+    material = prepare_clip(material, progress)
+    if kind == "carry":
+        spans = spans_to_carry(material)
+        progress.total += sum(len(span.range) for span in spans)
+        carry(material, spans, progress)
+        return {"message": f"Masks carried over {len(spans)} spans." if spans else "All masks are carried already."}
+    if kind == "propagate":
+        report = propagate(material, progress)
+        return {"message": f"{report.rendered} segments rendered, {report.reused} reused.", **_certificate(report)}
+    if kind == "export":
+        progress.total += len(material.project.range)
+        certificate = _certificate(propagate(material, progress)) if dirty_segments(material) else {}
+        out = Path(args["out"])
+        warnings = export(material, out, ExportSettings(args["codec"], args.get("quality")), progress)
+        return {"message": " ".join([f"Wrote {out.name}.", *warnings]), "file": out.name, **certificate}
+    return {"message": "The clip is ready."}
+
+
+def _certificate(report: Any) -> dict[str, int]:
+    return {"outside_mask_max_abs": report.outside_mask_max_abs, "anchor_max_abs": report.anchor_max_abs}
+
+
+def _watch(stop: threading.Event) -> None:
+    """Sets `stop` when the server closes our input, or has died."""
+    with contextlib.suppress(ValueError, OSError):
+        sys.stdin.read()
+    stop.set()
+
+
+def _report(status: Status) -> None:
+    eta = None if status.eta is None else round(status.eta, 1)
+    _say({"phase": status.phase, "done": status.done, "total": status.total, "seconds": round(status.seconds, 1), "eta": eta})
+
+
+def _say(report: dict[str, Any]) -> None:
+    print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # The watcher thread is blocked reading standard input; a normal exit would wait for its lock.
+    os._exit(code)

@@ -1,0 +1,68 @@
+"""A project's folder: where everything that belongs to it lies.
+
+project.db  objects/     the journal (engine/journal.py): what the user made
+media/                   an uploaded clip (a clip opened by path stays where it is)
+exports/                 finished clips
+cache/pack-…  masks/KEY  segments/KEY  audio.*   can be computed again from the above
+cache/scratch/           working files of running jobs
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from engine.errors import MediaError
+
+ENGINE_VERSION = 1
+"""Counts up when the same inputs would give other pixels; part of every content key."""
+
+
+class Workspace:
+    """Paths of one project. Makes folders when they are first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cache = folder / "cache"
+        self.media = folder / "media"
+        self.exports = folder / "exports"
+
+    def pack(self, digest: str) -> Path:
+        """The frame pack of the clip with this digest."""
+        return self.cache / f"pack-{digest[:16]}"
+
+    def masks(self, key: str) -> Path:
+        """The record set of carried masks with this key."""
+        return self.cache / "masks" / key
+
+    def segment(self, key: str) -> Path:
+        """The record set of a rendered segment with this key."""
+        return self.cache / "segments" / key
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for working files, gone when the block ends, however it ends."""
+        place = self.cache / "scratch"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            folder = Path(mkdtemp(dir=place))
+        except OSError as error:
+            raise MediaError(
+                f"Cannot write working files in the project: {error.strerror}; free some disk space and try again."
+            ) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def content_key(**parts: Any) -> str:
+    """sha256 of the parts as canonical JSON, with the engine's version: equal keys mean equal bytes."""
+    text = json.dumps({**parts, "engine": ENGINE_VERSION}, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
