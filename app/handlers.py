@@ -56,8 +56,8 @@ class Handlers:
 
     # --- events -------------------------------------------------------------------------------------------
 
-    def on(self, event: Any, work: Work, inputs: Sequence[Any] = (), *, name: str | bool = False, command: Any = None) -> None:
-        """Runs `work(session, frame, *inputs)` on an event, then shows the outcome. `name`: its endpoint."""
+    def on(self, event: Any, work: Work, inputs: Sequence[Any] = (), *, name: str = "", command: Any = None) -> None:
+        """Runs `work(session, frame, *inputs)` on an event, then shows the outcome. `name`: its public endpoint, if any."""
 
         def handle(identity: str, frame: float, *values: Any) -> list[Any]:
             def do() -> list[Any]:
@@ -72,9 +72,7 @@ class Handlers:
             [self.state, self.frame, *inputs],
             self.outputs,
             js=WITH_FRAME,
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_name=name,
+            **endpoint(name),
         )
 
     def on_canvas(self, event: Any, work: Work | None = None) -> None:
@@ -90,8 +88,7 @@ class Handlers:
 
             return said(do)
 
-        outputs = self.outputs
-        event(handle, [self.state], outputs, show_progress="hidden", trigger_mode="always_last", concurrency_limit=None, api_name=False)
+        event(handle, [self.state], self.outputs, trigger_mode="always_last", **endpoint())
 
     def on_pick(self, event: Any, work: Callable[[Session, int, dict[str, Any]], None], command: dict[str, Any]) -> None:
         """A click inside a panel's own HTML; its data goes to `work`."""
@@ -104,7 +101,7 @@ class Handlers:
 
             return said(do)
 
-        event(handle, [self.state, self.frame], self.outputs, js=WITH_FRAME, show_progress="hidden", concurrency_limit=None, api_name=False)
+        event(handle, [self.state, self.frame], self.outputs, js=WITH_FRAME, **endpoint())
 
     def on_tick(self) -> None:
         """While a job runs: the card; once it changes its state, everything."""
@@ -119,15 +116,13 @@ class Handlers:
 
             return said(do)
 
-        self.timer.tick(
-            handle,
-            [self.state, self.frame, self.seen],
-            self.outputs,
-            js=WITH_FRAME,
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_name=False,
-        )
+        self.timer.tick(handle, [self.state, self.frame, self.seen], self.outputs, js=WITH_FRAME, **endpoint())
+
+
+def endpoint(name: str = "", show_progress: str = "hidden") -> dict[str, Any]:
+    """Options of every listener: several at once (the session has its own lock); listed by name only where it has one."""
+    listed = {"api_name": name} if name else {"api_visibility": "private"}
+    return {"show_progress": show_progress, "concurrency_limit": None, **listed}
 
 
 def _mark(session: Session) -> str:

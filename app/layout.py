@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import gradio as gr
 
 from app.canvas import EditorCanvas, Timeline
-from app.handlers import Handlers, said
+from app.handlers import Handlers, endpoint, said
 from app.panels import anchors, export, propagate, source, subjects
+from app.panels.fields import chosen_values
 from app.session import Session, SessionStore
+from engine import EFFECTS, METHODS, EngineError, method
 
 TITLE = "Anchorline"
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -77,10 +80,10 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
         (parts["projects"].input, by_id, parts["projects"], "open_project"),
         (parts["upload"].upload, by_upload, parts["upload"], "open_upload"),
         (parts["open_path"].click, by_path, parts["path"], "open_path"),
-        (parts["path"].submit, by_path, parts["path"], False),
+        (parts["path"].submit, by_path, parts["path"], ""),
     )
     for event, handle, given, name in events:
-        done = event(handle, [given], on.outputs, show_progress="minimal", concurrency_limit=None, api_name=name)
+        done = event(handle, [given], on.outputs, **endpoint(name, "minimal"))
         done.then(None, [on.state], None, js=REMEMBER)
 
 
@@ -103,12 +106,10 @@ def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
     edited = {"mode": "edited"}
     flat = [control for controls in parts["controls"].values() for control in controls]
 
+    configs = {name: effect.Config for name, effect in EFFECTS.items()}
+
     def make(session: Session, frame: int, effect: str, *given: Any) -> None:
-        start = 0
-        for name, controls in parts["controls"].items():
-            if name == effect:
-                anchors.make_take(session, frame, effect, given[start : start + len(controls)])
-            start += len(controls)
+        anchors.make_take(session, frame, effect, chosen_values(configs, parts["controls"], effect, given))
 
     on.on(parts["make"].click, make, [parts["effect"], *flat], name="make_take", command=edited)
     on.on(
@@ -129,19 +130,17 @@ def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
 def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], cancel: gr.Button) -> None:
     flat = [control for controls in run["controls"].values() for control in controls]
 
+    configs = {name: method(name).Config for name in METHODS}
+
     def propagate_now(session: Session, frame: int, name: str, *given: Any) -> None:
-        start = 0
-        for one, controls in run["controls"].items():
-            if one == name:
-                propagate.run(session, name, given[start : start + len(controls)])
-            start += len(controls)
+        propagate.run(session, name, chosen_values(configs, run["controls"], name, given))
 
     def stop(session: Session, frame: int) -> None:
         if session.job:
             session.jobs.cancel(session.job)
 
     on.on(run["run"].click, propagate_now, [run["chosen"], *flat], name="propagate", command={"mode": "edited"})
-    on.on(out["run"].click, lambda s, f, form, quality: export.run(s, form, quality), [out["format"], out["quality"]], name="export")
+    on.on(out["run"].click, lambda s, f, form, crf: export.run(s, form, crf), [out["format"], out["quality"]], name="export")
     on.on(cancel.click, stop, name="cancel")
     on.on_tick()
 
@@ -153,17 +152,16 @@ def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Sessi
         def do() -> list[Any]:
             try:
                 session = on.store.get(wanted) if wanted else first
-            except Exception:
+            except EngineError:
                 gr.Warning("The project in the address is not on this machine; this is the one that opened last.")
                 session = first
             return on.refresh(session, 0)
 
         return said(do)
 
-    page.load(load, None, on.outputs, show_progress="hidden", api_name=False).then(None, [on.state], None, js=REMEMBER)
-    page.load(setup_status, None, [setup], show_progress="hidden", api_name=False)
-    clock = gr.Timer(3)
-    clock.tick(setup_status, None, [setup, clock][:1], show_progress="hidden", api_name=False)
+    page.load(load, None, on.outputs, **endpoint()).then(None, [on.state], None, js=REMEMBER)
+    page.load(setup_status, None, [setup], **endpoint())
+    gr.Timer(3).tick(setup_status, None, [setup], **endpoint())
     on.on_canvas(canvas.changed)
     on.on_canvas(canvas.frame)
     on.on_canvas(canvas.carry, lambda session, frame: session.carry() and None)
@@ -186,6 +184,4 @@ def setup_status() -> str:
         "conflict": "Model packages will be installed at the next start.",
     }
     text = texts.get(status.get("state", ""), "")
-    import html
-
     return html.escape(text.format(package=status.get("package", ""), message=status.get("message", "")))

@@ -32,6 +32,7 @@ MAX_ACT = 4 * 2**20
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 FRESH = {"Cache-Control": "no-cache"}
 
+BUG = "Something went wrong inside Anchorline; its log says what. Nothing was changed."
 log = logging.getLogger("anchorline")
 Handler = Callable[[Session, Request, dict[str, Any]], Response]
 
@@ -48,7 +49,7 @@ def build_api(store: SessionStore) -> Starlette:
                 return JSONResponse({"error": str(error)}, 404 if "not on this machine" in str(error) else 400)
             except Exception:
                 log.exception("%s %s", request.method, request.url.path)
-                return JSONResponse({"error": "Something went wrong inside Anchorline; its log says what. Nothing was changed."}, 500)
+                return JSONResponse({"error": BUG}, 500)
 
         return endpoint
 

@@ -185,7 +185,7 @@ class SessionStore:
                 raise
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
-                raise ProjectError(f"The project cannot be made: {error.strerror}; free some disk space and try again.") from error
+                raise ProjectError(f"The project cannot be made: {error.strerror}; free some disk space.") from error
             return self.get(identity)
 
     def open(self, path: Path) -> Session:

@@ -23,8 +23,9 @@ SOUND_RATE = 48_000
 SEED = 7
 RADIUS = 58.0
 GROUND = 292.0  # y of the ball's centre when it lies on the grass
-STRIPES = ((226, 60, 48), (244, 240, 228), (250, 190, 40), (244, 240, 228), (40, 120, 220), (244, 240, 228))
-EDITED = ((60, 160, 72), (244, 240, 228), (30, 110, 90), (244, 240, 228), (120, 190, 60), (244, 240, 228))
+Stripes = tuple[tuple[int, int, int], ...]
+STRIPES: Stripes = ((226, 60, 48), (244, 240, 228), (250, 190, 40), (244, 240, 228), (40, 120, 220), (244, 240, 228))
+EDITED: Stripes = ((60, 160, 72), (244, 240, 228), (30, 110, 90), (244, 240, 228), (120, 190, 60), (244, 240, 228))
 OVERSAMPLE = 3
 
 
@@ -101,7 +102,7 @@ def _noise(random: np.random.Generator, size: tuple[int, int], scale: int) -> np
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def draw_frame(backdrop: np.ndarray, frame: int, stripes: tuple[tuple[int, int, int], ...] = STRIPES, *, star: bool = False) -> np.ndarray:
+def draw_frame(backdrop: np.ndarray, frame: int, stripes: Stripes = STRIPES, *, star: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
     pan = round(80 + 70 * np.sin(frame / 40))
     picture = backdrop[:, pan : pan + SIZE[1]].astype(np.float32)
@@ -129,7 +130,7 @@ def _window(pose: Pose) -> tuple[slice, slice]:
     return slice(y0, min(SIZE[0], int(pose.y + reach) + 1)), slice(x0, min(SIZE[1], int(pose.x + reach) + 1))
 
 
-def _ball(pose: Pose, stripes: tuple[tuple[int, int, int], ...], star: bool) -> np.ndarray:
+def _ball(pose: Pose, stripes: Stripes, star: bool) -> np.ndarray:
     """(h, w, 3) float32: the ball's surface in its window, lit from the upper left; only right inside its mask."""
     rows, columns = _window(pose)
     height, width = rows.stop - rows.start, columns.stop - columns.start

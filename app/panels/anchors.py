@@ -37,13 +37,7 @@ def build() -> Panel:
     """The anchor on the shown frame: effects with their controls, takes, approval."""
     gr.Markdown(HOW, elem_classes="al-how")
     title = gr.HTML(elem_id="anchor-title")
-    effect = gr.Dropdown([(e.title, e.name) for e in EFFECTS.values()], value=next(iter(EFFECTS)), label="Effect", elem_id="effect")
-    groups, controls = [], {}
-    for name, one in EFFECTS.items():
-        with gr.Group(visible=name == effect.value) as group:
-            controls[name] = list(fields.controls(one.Config).values())
-        groups.append(group)
-    effect.change(lambda chosen: [gr.update(visible=name == chosen) for name in EFFECTS], effect, groups, show_progress="hidden", api_name=False)
+    effect, controls = fields.chooser({name: (one.title, one.Config) for name, one in EFFECTS.items()}, "Effect", "effect")
     make = gr.Button("Make take", variant="primary", size="sm", elem_id="make-take")
     with gr.Row():
         picture = gr.UploadButton("Take from picture…", file_types=["image"], size="sm", min_width=60, elem_id="picture")
@@ -72,8 +66,8 @@ def build() -> Panel:
             asked[2] if asked else "",
         ]
 
-    parts = {"effect": effect, "controls": controls, "make": make, "picture": picture, "fit": fit, "strip": strip, "approve": approve}
-    more = {"unapprove": unapprove, "delete": delete, "grow": grow, "clip": clip}
+    parts = {"effect": effect, "controls": controls, "make": make, "picture": picture, "fit": fit, "strip": strip}
+    more = {"approve": approve, "unapprove": unapprove, "delete": delete, "grow": grow, "clip": clip}
     return Panel([title, strip, approve, unapprove, delete, question, text], show, {**parts, **more})
 
 
@@ -99,8 +93,9 @@ def _strip(session: Session, frame: int) -> str:
     for take in anchor.takes:
         label = html.escape(take.label or take.source)
         state = "approved" if take.key == anchor.chosen else ""
+        pressed = str(take.key == picked).lower()
         cells.append(
-            f'<button type="button" class="al-take" data-take="{take.key}" data-state="{state}" aria-pressed="{str(take.key == picked).lower()}">'
+            f'<button type="button" class="al-take" data-take="{take.key}" data-state="{state}" aria-pressed="{pressed}">'
             f'<img src="/api/projects/{session.id}/object/{take.key}.png" alt="" loading="lazy">'
             f"<span>{label}{' ✓' if state else ''}</span></button>"
         )
@@ -110,9 +105,8 @@ def _strip(session: Session, frame: int) -> str:
 # --- what the buttons do ----------------------------------------------------------------------------------
 
 
-def make_take(session: Session, frame: int, effect: str, given: tuple[Any, ...]) -> None:
+def make_take(session: Session, frame: int, effect: str, config: dict[str, Any]) -> None:
     """A take by a built-in effect inside the mask of the shown frame."""
-    config = fields.values(EFFECTS[effect].Config, given)
     session.pick_take(frame, session.editor.effect_take(frame, effect, config).key)
 
 

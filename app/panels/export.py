@@ -22,7 +22,7 @@ FORMATS = {
 
 def build() -> Panel:
     form = gr.Dropdown(list(FORMATS), value=next(iter(FORMATS)), label="Format", elem_id="format")
-    quality = gr.Slider(0, 51, value=18, step=1, label="Quality of H.264 (CRF)", info="Lower is better and larger.", elem_id="quality")
+    quality = gr.Slider(0, 51, 18, step=1, label="Quality of H.264 (CRF)", info="Lower is better and larger.", elem_id="quality")
     run = gr.Button("Export", variant="primary", elem_id="export")
     files = gr.HTML(elem_id="exports")
 
@@ -60,4 +60,5 @@ def run(session: Session, form: str, quality: float) -> None:
     while (folder / f"{name}{suffix}").exists():
         number += 1
         name = f"{name}-{number}"
-    session.submit("export", {"out": str(folder / f"{name}{suffix}"), "codec": codec, "quality": int(quality) if codec == "h264" else None})
+    crf = int(quality) if codec == "h264" else None
+    session.submit("export", {"out": str(folder / f"{name}{suffix}"), "codec": codec, "quality": crf})

@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from engine import RecipeError
+
 
 def controls(config: type) -> dict[str, gr.components.Component]:
     """A Gradio control for each field of a frozen config dataclass, inside the current Blocks context."""
@@ -44,3 +46,31 @@ def _hex(colour: str) -> str:
         return colour
     parts = colour[colour.index("(") + 1 : colour.rindex(")")].split(",")
     return "#" + "".join(f"{round(float(part)):02x}" for part in parts[:3])
+
+
+def chooser(configs: dict[str, tuple[str, type]], label: str, element: str) -> tuple[gr.Dropdown, dict[str, list[Any]]]:
+    """A dropdown over named configs (name → title, Config) that shows the chosen one's controls. Returns both."""
+    first = next(iter(configs))
+    titles = [(title, name) for name, (title, _) in configs.items()]
+    chosen = gr.Dropdown(titles, value=first, label=label, elem_id=element)
+    groups, made = [], {}
+    for name, (_, config) in configs.items():
+        with gr.Group(visible=name == first) as group:
+            made[name] = list(controls(config).values())
+        groups.append(group)
+
+    def show(name: str) -> list[Any]:
+        return [gr.update(visible=one == name) for one in configs]
+
+    chosen.change(show, chosen, groups, show_progress="hidden", api_visibility="private")
+    return chosen, made
+
+
+def chosen_values(configs: dict[str, type], made: dict[str, list[Any]], name: str, given: tuple[Any, ...]) -> dict[str, Any]:
+    """The config that the chosen controls say, out of the values of all controls of `made` in a row."""
+    start = 0
+    for one, parts in made.items():
+        if one == name:
+            return values(configs[name], given[start : start + len(parts)])
+        start += len(parts)
+    raise RecipeError(f"There is no {name!r} to choose.")

@@ -17,14 +17,8 @@ KINDS = {"prepare": "Preparing the clip", "carry": "Carrying masks", "propagate"
 
 def build() -> Panel:
     """Method, its config, what there is to do."""
-    titles = [(method(name).title, name) for name in METHODS]
-    chosen = gr.Dropdown(titles, value=next(iter(METHODS)), label="Method", elem_id="method")
-    groups, controls = [], {}
-    for name in METHODS:
-        with gr.Group(visible=name == chosen.value) as group:
-            controls[name] = list(fields.controls(method(name).Config).values())
-        groups.append(group)
-    chosen.change(lambda name: [gr.update(visible=one == name) for one in METHODS], chosen, groups, show_progress="hidden", api_name=False)
+    configs = {name: (method(name).title, method(name).Config) for name in METHODS}
+    chosen, controls = fields.chooser(configs, "Method", "method")
     plan = gr.HTML(elem_id="plan")
     run = gr.Button("Propagate (Ctrl+Enter)", variant="primary", elem_id="propagate")
 
@@ -46,9 +40,8 @@ def _plan(session: Session) -> str:
     return f'<div class="al-facts">To render: {len(dirty)} segments, {frames} frames. To reuse: {rest} segments.</div>'
 
 
-def run(session: Session, name: str, given: tuple[Any, ...]) -> None:
+def run(session: Session, name: str, config: dict[str, Any]) -> None:
     """Sets the method and its config, then hands the work to a worker."""
-    config = fields.values(method(name).Config, given)
     edit = session.editor.project.edit
     if (edit.method, edit.config) != (name, config):
         session.editor.act(acts.set_edit, "Method", merge="method", method=name, config=config)
@@ -78,7 +71,8 @@ def card_of(job: Job | None) -> str:
     text = " · ".join(part for part in parts if part)
     note = f'<div class="al-note">{html.escape(job.message)}</div>' if job.message else ""
     bar = f'<div class="al-bar"><div style="width:{share:.1f}%"></div></div>' if job.active else ""
-    return f'<div class="al-job" role="status" data-state="{job.state}" data-kind="{job.kind}" data-job="{job.id}">{text}{bar}{note}</div>'
+    about = f'data-state="{job.state}" data-kind="{job.kind}" data-job="{job.id}"'
+    return f'<div class="al-job" role="status" {about}>{text}{bar}{note}</div>'
 
 
 def _time(seconds: float) -> str:

@@ -26,7 +26,7 @@ def build() -> Panel:
         remove = gr.Button("Remove", size="sm", min_width=40, elem_id="subject-remove")
         clear = gr.Button("Clear frame", size="sm", min_width=40, elem_id="subject-clear")
     name = gr.Textbox(label="Name", max_length=120, elem_id="subject-name")
-    grow = gr.Slider(-100, 100, step=1, label="Grow (px)", info="Edit region beyond the mask; negative shrinks it.", elem_id="grow")
+    grow = gr.Slider(-100, 100, 0, step=1, label="Grow (px)", info="Region beyond the mask; negative shrinks it.", elem_id="grow")
     feather = gr.Slider(0, 100, step=0.5, label="Feather (px)", info="Soft edge of the edit region.", elem_id="feather")
     with gr.Row():
         mask = gr.UploadButton("Mask from file…", file_types=["image"], size="sm", min_width=40, elem_id="mask-file")
@@ -36,7 +36,8 @@ def build() -> Panel:
         project = session.editor.project
         choices = [(one.name, one.id) for one in project.subjects]
         if not choices:
-            return [gr.update(choices=[], value=None), gr.update(value="", interactive=False), *([gr.update(interactive=False)] * 2)]
+            idle = gr.update(interactive=False)
+            return [gr.update(choices=[], value=None), gr.update(value="", interactive=False), idle, idle]
         one = project.subject(session.subject)
         return [
             gr.update(choices=choices, value=one.id),
