@@ -29,8 +29,9 @@ import('{STATIC}timeline.js').then((module) => module.mount(element));
 class EditorCanvas(gr.HTML):
     """The stage with its tools.
 
-    `value` is `{"project": id, "rev": revision, "cmd": {"seek": frame} | {"mode": name} | {"tool": name} | {"say": text} | None}`:
-    another project is opened, another revision is fetched, a command is obeyed once.
+    `value` is `{"project": id, "rev": revision, "cmd": command or None}`: another project is opened, another revision is
+    fetched, a command is obeyed once. Commands: `{"seek": frame}`, `{"mode": "source" | "edited" | "wipe"}`,
+    `{"tool": name}`, `{"say": sentence}`.
 
     Events (their data are attributes of `gr.EventData`): `changed` (rev, frame) after each act that the server took,
     `frame` (frame) when another frame is shown, `run` and `carry` when their keys are pressed.

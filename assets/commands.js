@@ -1,0 +1,85 @@
+// What each command of the shortcut table does: name -> function(editor, argument, event).
+
+import { clamp } from "./geometry.js";
+
+export const COMMANDS = {
+  playPause: (editor) => editor.playback.toggle(),
+  pause: (editor) => editor.playback.pause(),
+  shuttle: (editor, direction) => editor.playback.shuttle(direction),
+  step(editor, frames) {
+    editor.playback.pause();
+    return editor.seek(editor.want + frames);
+  },
+  goFirst: (editor) => editor.seek(editor.want > editor.view.range[0] ? editor.view.range[0] : 0),
+  goLast(editor) {
+    const last = editor.view.range[1] - 1;
+    return editor.seek(editor.want < last ? last : editor.view.clip.frames - 1);
+  },
+  goAnchor(editor, direction) {
+    const ahead = editor.view.anchors.map((anchor) => anchor.frame).filter((frame) => (frame - editor.want) * direction > 0);
+    if (ahead.length) return editor.seek(direction > 0 ? Math.min(...ahead) : Math.max(...ahead));
+    return undefined;
+  },
+
+  rangeIn(editor) {
+    const stop = editor.view.range[1] > editor.want ? editor.view.range[1] : editor.view.clip.frames;
+    return editor.act("set_range", { start: editor.want, stop });
+  },
+  rangeOut(editor) {
+    const start = editor.view.range[0] <= editor.want ? editor.view.range[0] : 0;
+    return editor.act("set_range", { start, stop: editor.want + 1 });
+  },
+  rangeClear: (editor) => editor.act("set_range", { start: 0, stop: editor.view.clip.frames }),
+
+  tool: (editor, name) => editor.setTool(name),
+  swap(editor) {
+    if (editor.tool === "brush") editor.setTool("eraser");
+    else if (editor.tool === "eraser") editor.setTool("brush");
+    else editor.set({ subtract: !editor.subtract });
+  },
+  brushSize: (editor, factor) => editor.set({ radius: clamp(editor.radius * factor, 0.5, 400) }),
+  keepPaint: (editor) => editor.marking.keepPaint(),
+
+  subject(editor, _, event) {
+    const place = (Number(event.key) + 9) % 10;
+    const subject = editor.view.subjects[place];
+    if (subject) return editor.act("select_subject", { subject: subject.id });
+    editor.notices.say(`There is no subject ${place + 1}; the + beside the subjects adds one.`);
+    return undefined;
+  },
+  lockKeyframe(editor) {
+    const keyframe = editor.keyframe();
+    if (!keyframe) return editor.notices.say("There are no marks of this subject on this frame to lock.");
+    return editor.act("lock_keyframe", { frame: editor.frame, subject: editor.view.subject, locked: !keyframe.locked });
+  },
+  clearKeyframe(editor) {
+    if (!editor.keyframe()) return undefined;
+    return editor.act("clear_keyframe", { frame: editor.frame, subject: editor.view.subject });
+  },
+  async removeSubject(editor) {
+    const subject = editor.subject();
+    if (!subject) return;
+    const gone = await editor.act("remove_subject", { subject: subject.id });
+    if (gone) editor.notices.say(`Removed ${subject.name}; Ctrl+Z brings it back.`);
+  },
+
+  addAnchor(editor) {
+    if (!editor.anchor()) return editor.act("add_anchor", { frame: editor.want });
+    editor.select({ kind: "anchor", frame: editor.want });
+    return undefined;
+  },
+  deleteSelected: (editor) => editor.marking.deleteSelected(),
+
+  mode: (editor, mode) => editor.setMode(mode === "wipe" && editor.mode === "wipe" ? "source" : mode),
+  toggleMasks: (editor) => editor.set({ showMasks: !editor.showMasks }),
+  zoom: (editor, factor) => editor.stage.zoom(factor),
+  zoomFit: (editor) => editor.stage.fitPicture(),
+
+  undo: (editor) => editor.undo(),
+  redo: (editor) => editor.redo(),
+  carry: (editor) => editor.trigger("carry", {}),
+  run: (editor) => editor.trigger("run", {}),
+  cancelJob: (editor) => editor.cancelJob(),
+  help: (editor) => editor.help.toggle(),
+  escape: (editor) => editor.escape(),
+};

@@ -1,0 +1,365 @@
+// The editor on the page: one canvas with its tools, bound to one project at a time.
+//
+// The project lives on the server; `view` is the last picture of it that the server sent. An act of the user is drawn
+// at once, sent through one ordered chain, and replaced by the view that comes back.
+//
+// Other parts listen to its events: "frame" (another frame is drawn), "view" (the project changed), "status" (a job, the
+// pack or segments moved on), "state" (tool, mode, playing …), "open" (another project).
+
+import { Api } from "./api.js";
+import { COMMANDS } from "./commands.js";
+import { make } from "./dom.js";
+import { chordOf, shortcutFor, takesShortcuts } from "./keys.js";
+import { Marking } from "./marking.js";
+import { MaskStore } from "./masks.js";
+import { HelpSheet, Notices } from "./notices.js";
+import { Overlay } from "./overlay.js";
+import { PaintLayers } from "./paint.js";
+import { Panel } from "./panel.js";
+import { editedAt, Pictures } from "./pictures.js";
+import { Playback } from "./playback.js";
+import { Poll } from "./poll.js";
+import { Seeker } from "./seeker.js";
+import { FrameSource } from "./source.js";
+import { Stage } from "./stage.js";
+import { BRUSHES, Pointer } from "./tools.js";
+
+const BASE = new URL("../", import.meta.url).href; // this file is served from <data plane>/static/
+const FRAME_EVENT_MS = 150;
+const DRAWN_KEPT = 400;
+
+export class Editor extends EventTarget {
+  /** `trigger(name, data)` tells the page's Python side. */
+  constructor(root, trigger) {
+    super();
+    Object.assign(this, { root, trigger, project: null, view: null, frame: -1, api: null, masks: null, overlay: null });
+    Object.assign(this, { tool: "point", mode: "source", wipe: 0.5, subtract: false, radius: 14, colour: "#2050ff", opacity: 1 });
+    Object.assign(this, { showMasks: true, selection: null, draft: null, cursor: null, pending: [] });
+    this.stats = { frame: -1, draws: 0, drawn: [] };
+    this.panel = new Panel(this);
+    const body = make("div", { class: "al-body" });
+    root.append(this.panel.top, body, this.panel.bottom);
+    this.stage = new Stage(body, { reserve: () => this.#reserve(), changed: () => this.drawMarks() });
+    this.notices = new Notices(body);
+    this.help = new HelpSheet(body);
+    this.playback = new Playback(this);
+    this.marking = new Marking(this);
+    this.pointer = new Pointer(this);
+    this.poll = new Poll(this);
+    this.seeker = new Seeker({
+      inMemory: (frame) => this.pictures.inMemory(this.view, frame, this.mode),
+      peek: (frame) => this.pictures.peek(this.view, frame, this.mode),
+      load: (frame) => this.pictures.get(this.view, frame, this.mode),
+      draw: (frame, pictures) => this.#draw(frame, pictures),
+      failed: (frame, error) => this.notices.warn(`Frame ${frame} cannot be shown (${error.message}); try again, or reopen the clip.`),
+    });
+    document.addEventListener("keydown", (event) => this.#key(event));
+    this.changed("state");
+  }
+
+  #reserve() {
+    const timeline = document.querySelector(".al-timeline")?.offsetHeight ?? 0;
+    return this.panel.bottom.offsetHeight + timeline + 28;
+  }
+
+  changed(name) {
+    this.root.dataset.tool = this.tool;
+    this.root.dataset.mode = this.mode;
+    this.root.dataset.playing = String(this.playback?.playing ?? false);
+    this.dispatchEvent(new Event(name));
+  }
+
+  // ---- the project ---------------------------------------------------------------------------------------------
+
+  async open(project) {
+    this.close();
+    this.project = project;
+    this.api = new Api(BASE, project);
+    const view = await this.api.view();
+    if (this.project !== project) return;
+    const { frames, width, height, has_audio: hasAudio } = view.clip;
+    const url = (path) => this.api.url(path);
+    this.view = view;
+    this.source = new FrameSource({ url, frames });
+    this.pictures = new Pictures(this.source, url);
+    this.masks = new MaskStore(url, width, height);
+    this.overlay = new Overlay(this.stage, this.masks, {
+      current: () => ({ view: this.view, frame: this.frame, visible: this.showMasks }),
+      failed: (error) => this.notices.warn(`A mask cannot be shown (${error.message}).`),
+    });
+    this.paint = new PaintLayers(this.stage.layer, width, height);
+    this.stage.setSize(width, height, view.pack.size ?? [height, width]);
+    this.changed("open");
+    this.applyView(view);
+    await this.source.refreshIndex();
+    this.seek(view.range[0]);
+    await this.seeker.idle();
+    this.playback.open(await this.api.times(), hasAudio ? url("audio") : null);
+    this.root.dataset.ready = "1";
+    this.poll.start();
+  }
+
+  close() {
+    delete this.root.dataset.ready;
+    this.poll.stop();
+    this.playback.close();
+    this.pictures?.close();
+    this.masks?.close();
+    Object.assign(this, { view: null, frame: -1, selection: null, draft: null, pending: [] });
+  }
+
+  /** Takes a view that the server sent. */
+  applyView(view) {
+    const shown = this.view && JSON.stringify(editedAt(this.view, this.seeker.want));
+    this.view = view;
+    this.root.dataset.rev = view.rev;
+    if (this.mode !== "source" && JSON.stringify(editedAt(view, this.seeker.want)) !== shown) this.redraw();
+    this.overlay.draw();
+    this.settling = this.masks.settle(view).then(() => this.overlay.draw());
+    this.drawMarks();
+    this.changed("view");
+  }
+
+  /** Asks the server for the project as it is now. */
+  async refresh() {
+    const sent = this.api.sent;
+    const view = await this.api.view();
+    if (this.api.sent === sent && this.api.waiting === 0 && view.project === this.project) this.applyView(view); // else an answer to an act is newer
+  }
+
+  /** Sends an act. Resolves to the new view, or to null when it was refused (the user has been told why). */
+  async act(name, args = {}) {
+    if (!this.view) return null;
+    if (name === "select_subject") this.view = { ...this.view, subject: args.subject };
+    return this.send(() => this.api.act(name, args, this.frame));
+  }
+
+  /** Runs `send` (which answers with a view) and takes its view; tells the user when it is refused. */
+  async send(send) {
+    try {
+      const view = await send();
+      this.applyView(view);
+      this.trigger("changed", { rev: view.rev, frame: this.frame });
+      return view;
+    } catch (error) {
+      this.notices.warn(error.message);
+      if (error.status) await this.refresh();
+      return null;
+    }
+  }
+
+  subject() {
+    return this.view?.subjects.find((one) => one.id === this.view.subject);
+  }
+
+  /** What was said about the current subject on the shown frame. */
+  keyframe() {
+    return this.subject()?.keyframes.find((one) => one.frame === this.frame);
+  }
+
+  anchor(frame = this.frame) {
+    return this.view?.anchors.find((one) => one.frame === frame);
+  }
+
+  // ---- frames --------------------------------------------------------------------------------------------------
+
+  /** Shows a frame (kept inside the clip). Resolves when it, or a later one, is drawn. */
+  seek(frame) {
+    this.playback.moved(this.#goTo(frame));
+    return this.seeker.idle();
+  }
+
+  /** A step of playing: as seek, but waits for nothing. */
+  playTo(frame) {
+    const ready = this.pictures.peek(this.view, frame, this.mode) || this.pictures.inMemory(this.view, frame, this.mode);
+    if (ready || this.seeker.settled) this.#goTo(frame);
+  }
+
+  #goTo(asked) {
+    const frame = Math.max(0, Math.min(this.view.clip.frames - 1, Math.round(asked)));
+    this.source.centre = frame;
+    this.seeker.show(frame);
+    this.changed("want");
+    if (!this.playback.playing) for (const ahead of [1, -1, 2]) this.pictures.prepare(this.view, frame + ahead, "source");
+    return frame;
+  }
+
+  get want() {
+    return this.seeker.want;
+  }
+
+  prepare(frame) {
+    this.pictures.prepare(this.view, frame, this.mode);
+  }
+
+  /** Draws the current frame again (another mode, divider or picture). */
+  redraw() {
+    if (this.view) this.seeker.show(this.seeker.want);
+  }
+
+  #draw(frame, pictures) {
+    const moved = frame !== this.frame;
+    this.stage.drawPicture(pictures, this.mode, this.wipe);
+    this.frame = frame;
+    this.root.dataset.frame = frame;
+    this.root.dataset.edited = pictures.kind;
+    this.stage.remark(this.mode !== "source" && pictures.kind === "none" ? "Not rendered yet: this is the source" : null);
+    Object.assign(this.stats, { frame, draws: this.stats.draws + 1 });
+    this.stats.drawn.push(frame);
+    if (this.stats.drawn.length > DRAWN_KEPT) this.stats.drawn.shift();
+    if (!moved) return;
+    if (this.selection && this.selection.frame !== frame) this.selection = null;
+    this.paint.show(frame);
+    this.overlay.draw();
+    this.drawMarks();
+    this.changed("frame");
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.trigger("frame", { frame: this.frame }), FRAME_EVENT_MS);
+  }
+
+  /** Resolves when nothing is under way: acts acknowledged, frame and masks drawn. */
+  async settled() {
+    do {
+      await this.api.idle();
+      await this.settling;
+      await this.seeker.idle();
+      await this.overlay.idle();
+    } while (this.api.waiting || !this.seeker.settled);
+  }
+
+  // ---- what is drawn over the picture ----------------------------------------------------------------------------
+
+  scene() {
+    const { view, frame, tool, cursor } = this;
+    const keyframes = [];
+    for (const subject of this.showMasks ? view.subjects : []) {
+      const keyframe = subject.keyframes.find((one) => one.frame === frame);
+      if (keyframe) keyframes.push({ subject, keyframe, current: subject.id === view.subject });
+    }
+    const round = cursor && (BRUSHES.includes(tool) || tool === "paint");
+    return {
+      keyframes,
+      pending: this.pending.filter((point) => point.frame === frame),
+      selection: this.selection,
+      draft: this.draft,
+      colour: this.subject()?.colour ?? "#ffffff",
+      brush: round ? { ...cursor, radius: this.radius } : null,
+      wipe: this.mode === "wipe" ? this.wipe : null,
+    };
+  }
+
+  drawMarks() {
+    if (this.view) this.stage.drawMarks(this.scene());
+  }
+
+  /** Changes state that only the page knows (tool options, selection …) and redraws what depends on it. */
+  set(patch) {
+    const quiet = Object.keys(patch).every((name) => ["cursor", "draft"].includes(name));
+    Object.assign(this, patch);
+    if ("showMasks" in patch) this.overlay?.draw();
+    this.drawMarks();
+    this.changed(quiet ? "cursor" : "state");
+  }
+
+  setTool(tool) {
+    this.pointer.cancel();
+    this.set({ tool });
+  }
+
+  setMode(mode) {
+    this.set({ mode });
+    this.redraw();
+  }
+
+  select(selection) {
+    this.set({ selection });
+  }
+
+  // ---- work ------------------------------------------------------------------------------------------------------
+
+  undo() {
+    if (this.tool === "paint" && this.paint?.undo()) return this.changed("state");
+    return this.view?.can_undo ? this.act("undo") : this.notices.say("There is nothing to undo.");
+  }
+
+  redo() {
+    return this.view?.can_redo ? this.act("redo") : this.notices.say("There is nothing to redo.");
+  }
+
+  async cancelJob() {
+    const job = this.view?.job;
+    if (!job || !["queued", "running"].includes(job.state)) return;
+    try {
+      await this.api.cancel(job.id);
+      this.poll.soon();
+    } catch (error) {
+      this.notices.warn(error.message);
+    }
+  }
+
+  // ---- keys ------------------------------------------------------------------------------------------------------
+
+  #key(event) {
+    if (event.defaultPrevented || event.isComposing || !this.view) return;
+    const chord = chordOf(event);
+    const row = shortcutFor(chord);
+    const roots = [this.root, ...document.querySelectorAll(".al-timeline")];
+    if (!row || !takesShortcuts(event.target, chord, roots)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.run(row.command, row.argument, event);
+  }
+
+  /** Runs a command of the shortcut table. */
+  run(command, argument, event) {
+    if (this.view) COMMANDS[command](this, argument, event);
+  }
+
+  escape() {
+    if (this.pointer.cancel()) return;
+    if (this.help.open) this.help.close();
+    else if (!this.notices.dismiss()) this.select(null);
+  }
+}
+
+function loadStyle() {
+  const href = new URL("editor.css", import.meta.url).href;
+  if (document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
+  const link = make("link", { rel: "stylesheet", href });
+  return new Promise((resolve, reject) => {
+    link.addEventListener("load", resolve);
+    link.addEventListener("error", () => reject(new Error(`${href} cannot be loaded`)));
+    document.head.append(link);
+  });
+}
+
+/** Builds the editor inside a gr.HTML component whose value is {project, rev, cmd}. */
+export async function mount(element, { trigger, props, watch }) {
+  await loadStyle();
+  const editor = new Editor(element.querySelector(".al-editor"), trigger);
+  window.anchorline = editor;
+  let done = "";
+  const apply = async () => {
+    const { project, rev, cmd } = props.value ?? {};
+    if (!project) return;
+    try {
+      if (project !== editor.project) await editor.open(project);
+      else if (editor.view && rev !== editor.view.rev) await editor.refresh();
+      if (cmd && JSON.stringify([cmd, rev]) !== done) obey(editor, cmd);
+      done = JSON.stringify([cmd ?? null, rev]);
+    } catch (error) {
+      editor.notices.warn(error.message);
+    }
+  };
+  watch("value", apply);
+  await apply(); // the value may have come before this file did
+  document.dispatchEvent(new Event("anchorline:ready"));
+}
+
+/** What Python may ask for: {seek: frame}, {mode: name}, {tool: name}, {say: sentence}. */
+function obey(editor, { seek, mode, tool, say }) {
+  if (seek !== undefined) editor.seek(seek);
+  if (mode) editor.setMode(mode);
+  if (tool) editor.setTool(tool);
+  if (say) editor.notices.say(say);
+}

@@ -1,0 +1,109 @@
+// Every shortcut, once: the editor handles keys from this table and the help sheet is drawn from it.
+// A chord is written "Ctrl+Shift+Z" (modifiers in that order: Ctrl, Alt, Shift); Ctrl also means Command on a Mac.
+
+const entry = (group, keys, command, label, argument) => ({ group, keys, command, label, argument });
+
+export const SHORTCUTS = [
+  entry("Play", ["Space"], "playPause", "Play or pause"),
+  entry("Play", ["L"], "shuttle", "Play forwards; again: faster", 1),
+  entry("Play", ["J"], "shuttle", "Play backwards; again: faster", -1),
+  entry("Play", ["K"], "pause", "Pause"),
+  entry("Move", ["ArrowLeft", ","], "step", "One frame back", -1),
+  entry("Move", ["ArrowRight", "."], "step", "One frame on", 1),
+  entry("Move", ["Shift+ArrowLeft"], "step", "Ten frames back", -10),
+  entry("Move", ["Shift+ArrowRight"], "step", "Ten frames on", 10),
+  entry("Move", ["Home"], "goFirst", "First frame of the range, then of the clip"),
+  entry("Move", ["End"], "goLast", "Last frame of the range, then of the clip"),
+  entry("Move", ["PageUp", "ArrowUp"], "goAnchor", "Previous anchor", -1),
+  entry("Move", ["PageDown", "ArrowDown"], "goAnchor", "Next anchor", 1),
+  entry("Range", ["I"], "rangeIn", "Range starts at this frame"),
+  entry("Range", ["O"], "rangeOut", "Range ends with this frame"),
+  entry("Range", ["Alt+I"], "rangeClear", "Range is the whole clip"),
+  entry("Tools", ["V"], "tool", "Select: pick marks, move the box", "select"),
+  entry("Tools", ["H"], "tool", "Hand: pan the picture", "hand"),
+  entry("Tools", ["P"], "tool", "Point: left click inside, right click outside", "point"),
+  entry("Tools", ["U"], "tool", "Box around the subject", "box"),
+  entry("Tools", ["B"], "tool", "Brush: add to the mask", "brush"),
+  entry("Tools", ["E"], "tool", "Eraser: take away from the mask", "eraser"),
+  entry("Tools", ["D"], "tool", "Draw: paint a take on an anchor", "paint"),
+  entry("Tools", ["X"], "swap", "Swap adding and taking away (hold Alt: only while held)"),
+  entry("Tools", ["["], "brushSize", "Smaller brush", 1 / 1.25),
+  entry("Tools", ["]"], "brushSize", "Larger brush", 1.25),
+  entry("Tools", ["Enter"], "keepPaint", "Keep what is painted as a take"),
+  entry("Subjects", ["1", "2", "3", "4", "5", "6", "7", "8", "9", "0"], "subject", "Pick a subject (0 is the tenth)"),
+  entry("Subjects", ["F"], "lockKeyframe", "Lock or unlock the marks on this frame"),
+  entry("Subjects", ["Ctrl+Delete", "Ctrl+Backspace"], "clearKeyframe", "Clear the marks on this frame"),
+  entry("Subjects", ["Shift+Delete", "Shift+Backspace"], "removeSubject", "Remove the subject"),
+  entry("Anchors", ["A"], "addAnchor", "Make this frame an anchor"),
+  entry("Anchors", ["Delete", "Backspace"], "deleteSelected", "Delete what is selected (anchor, point or box)"),
+  entry("View", ["F2"], "mode", "Show the source", "source"),
+  entry("View", ["F3"], "mode", "Show the edit", "edited"),
+  entry("View", ["F4", "W"], "mode", "Wipe between source and edit", "wipe"),
+  entry("View", ["M"], "toggleMasks", "Show or hide masks and marks"),
+  entry("View", ["Plus", "="], "zoom", "Zoom in (also Ctrl or Alt + wheel)", 1.25),
+  entry("View", ["-"], "zoom", "Zoom out", 1 / 1.25),
+  entry("View", ["Z"], "zoomFit", "Whole picture (also double click with the hand)"),
+  entry("Work", ["Ctrl+Z"], "undo", "Undo"),
+  entry("Work", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo", "Redo"),
+  entry("Work", ["T"], "carry", "Carry the masks through the shot"),
+  entry("Work", ["Ctrl+Enter"], "run", "Propagate the edit"),
+  entry("Work", ["Shift+X"], "cancelJob", "Cancel the running job"),
+  entry("Work", ["?", "F1"], "help", "This sheet"),
+  entry("Work", ["Escape"], "escape", "Close, or let go of what is being drawn"),
+];
+
+/** The chord of a key event, in the table's spelling. */
+export function chordOf(event) {
+  const typed = event.getModifierState?.("AltGraph") ?? false; // AltGr types a character, it modifies no command
+  const control = (event.ctrlKey || event.metaKey) && !typed;
+  const alt = event.altKey && !typed;
+  let key = event.key;
+  if (alt && /^Key[A-Z]$/.test(event.code ?? "")) key = event.code.slice(3);
+  if (key === " ") key = "Space";
+  if (key === "+") key = "Plus";
+  if (/^[a-z]$/i.test(key)) key = key.toUpperCase();
+  const shift = event.shiftKey && (key.length > 1 || /^[A-Z]$/.test(key)) && !["Plus", "Space"].includes(key);
+  return [control && "Ctrl", alt && "Alt", shift && "Shift", key].filter(Boolean).join("+");
+}
+
+/** The table's row for a chord, or undefined. */
+export function shortcutFor(chord) {
+  return SHORTCUTS.find((row) => row.keys.includes(chord));
+}
+
+/** Whether a key event on this element may be a shortcut: never where the user types or chooses something else. */
+export function takesShortcuts(target, chord, ownRoots) {
+  if (target.isContentEditable || target.closest?.("textarea, select, [contenteditable=true]")) return false;
+  const own = ownRoots.some((root) => root.contains(target));
+  if (target.tagName === "INPUT") return own && ["range", "checkbox"].includes(target.type) && !isValueKey(chord);
+  if (target.tagName === "BUTTON" || target.tagName === "A") return (own || !target.closest("[role]")) && !isPressKey(chord);
+  return own || target === target.ownerDocument.body;
+}
+
+const isPressKey = (chord) => ["Space", "Enter"].includes(chord);
+const isValueKey = (chord) => /Arrow|Home|End|Page|Space/.test(chord);
+
+const NAMES = {
+  ArrowLeft: "←",
+  ArrowRight: "→",
+  ArrowUp: "↑",
+  ArrowDown: "↓",
+  PageUp: "PgUp",
+  PageDown: "PgDn",
+  Plus: "+",
+  Escape: "Esc",
+};
+
+/** A chord as people read it. */
+export function chordText(chord) {
+  return chord
+    .split(/\+(?=.)/)
+    .map((part) => NAMES[part] ?? part)
+    .join("+");
+}
+
+/** "Label (key)" for the title of a button that runs `command`. */
+export function titleFor(command, argument) {
+  const row = SHORTCUTS.find((one) => one.command === command && (argument === undefined || one.argument === argument));
+  return row ? `${row.label} (${chordText(row.keys[0])})` : command;
+}

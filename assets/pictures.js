@@ -1,0 +1,91 @@
+// What is shown for a frame: the source, the edit, or both; and the edit's own pictures (takes, finished frames).
+
+import { Lru } from "./lru.js";
+
+const HELD = 32;
+
+/** The take shown on an anchor: the approved one, else the newest; undefined without takes. */
+export function shownTake(anchor) {
+  return anchor?.takes.find((take) => take.key === anchor.chosen) ?? anchor?.takes.at(-1);
+}
+
+/** Whether half-open `ranges` [[start, stop], …] hold `frame`. */
+export const holds = (ranges, frame) => ranges.some(([start, stop]) => frame >= start && frame < stop);
+
+/** Where the edited picture of a frame is: {kind: "take"|"rendered", path}, or null while there is none. */
+export function editedAt(view, frame) {
+  const take = shownTake(view.anchors.find((anchor) => anchor.frame === frame));
+  if (take) return { kind: "take", path: `object/${take.key}.png` };
+  const segment = view.segments.find((one) => frame >= one.start && frame < one.stop && holds(one.frames, frame));
+  if (!segment) return null;
+  return { kind: "rendered", path: `edited/${frame}.jpg?v=${encodeURIComponent(segment.key)}` };
+}
+
+export class Pictures {
+  constructor(source, url) {
+    this.source = source;
+    this.url = url;
+    this.edited = new Lru(HELD, { drop: (bitmap) => bitmap.close() });
+    this.loading = new Map();
+  }
+
+  close() {
+    this.source.close();
+    this.edited.clear();
+  }
+
+  /** What `mode` needs for `frame`: {source: boolean, edited: place | null}. */
+  needs(view, frame, mode) {
+    const edited = mode === "source" ? null : editedAt(view, frame);
+    return { source: mode !== "edited" || edited === null, edited };
+  }
+
+  /** The pictures if all of them are decoded, else undefined. */
+  peek(view, frame, mode) {
+    const needs = this.needs(view, frame, mode);
+    const source = needs.source ? this.source.peek(frame) : null;
+    const edited = needs.edited ? this.edited.get(needs.edited.path) : null;
+    return source === undefined || edited === undefined ? undefined : { source, edited, kind: needs.edited?.kind ?? "none" };
+  }
+
+  /** Whether the pictures can be shown without the network. */
+  inMemory(view, frame, mode) {
+    const needs = this.needs(view, frame, mode);
+    return (!needs.source || this.source.inMemory(frame)) && (!needs.edited || this.edited.has(needs.edited.path));
+  }
+
+  /** Loads what is missing: {source, edited, kind}, bitmaps or null. Draw them at once, do not keep them. */
+  async get(view, frame, mode) {
+    const needs = this.needs(view, frame, mode);
+    const [source, edited] = await Promise.all([
+      needs.source ? this.source.get(frame) : null,
+      needs.edited ? this.#load(needs.edited.path) : null,
+    ]);
+    return { source, edited, kind: needs.edited?.kind ?? "none" };
+  }
+
+  /** Loads ahead of need. What fails here is reported when the frame is shown. */
+  prepare(view, frame, mode) {
+    if (frame < 0 || frame >= view.clip.frames) return;
+    const needs = this.needs(view, frame, mode);
+    if (needs.source) this.source.prepare(frame);
+    if (needs.edited) this.#load(needs.edited.path).catch(() => {});
+  }
+
+  async #load(path) {
+    const held = this.edited.get(path);
+    if (held) return held;
+    if (!this.loading.has(path)) {
+      this.loading.set(path, this.#fetch(path).finally(() => this.loading.delete(path)));
+    }
+    return this.loading.get(path);
+  }
+
+  async #fetch(path) {
+    const response = await fetch(this.url(path));
+    if (!response.ok) throw new Error(`${path} answered ${response.status}`);
+    const bitmap = await createImageBitmap(await response.blob());
+    this.edited.set(path, bitmap);
+    return bitmap;
+  }
+}

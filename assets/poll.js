@@ -1,0 +1,79 @@
+// Follows what moves without the user: the frame pack, jobs, segments. Asks often while something moves.
+
+const BUSY_MS = 300;
+const IDLE_MS = 3000;
+const INDEX_MS = 450;
+
+/** Whether a job is still under way. */
+export const active = (job) => Boolean(job) && ["queued", "running"].includes(job.state);
+
+export class Poll {
+  constructor(editor) {
+    Object.assign(this, { editor, timer: null, running: false, indexed: 0 });
+    document.addEventListener("visibilitychange", () => this.running && this.soon());
+  }
+
+  start() {
+    this.running = true;
+    this.#round();
+  }
+
+  stop() {
+    this.running = false;
+    clearTimeout(this.timer);
+  }
+
+  /** Asks now rather than at the next turn. */
+  soon() {
+    clearTimeout(this.timer);
+    this.#round();
+  }
+
+  async #round() {
+    const { editor } = this;
+    const { api } = editor;
+    if (document.visibilityState === "visible") {
+      try {
+        await this.#pack();
+        await this.#status();
+        this.lost = false;
+      } catch (error) {
+        if (api === editor.api && !this.lost) editor.notices.warn(`${error.message}`);
+        this.lost = true;
+      }
+    }
+    if (!this.running || api !== editor.api) return;
+    clearTimeout(this.timer);
+    const busy = !editor.source.complete || active(editor.view.job);
+    this.timer = setTimeout(() => this.#round(), busy && !this.lost ? BUSY_MS : IDLE_MS);
+  }
+
+  async #pack() {
+    const { editor } = this;
+    const { source } = editor;
+    if (!source.complete && performance.now() - this.indexed >= INDEX_MS) {
+      this.indexed = performance.now();
+      if ((await source.refreshIndex()) > 0) editor.changed("pack");
+    }
+    source.fill().catch((error) => editor.notices.warn(`The frames cannot be loaded ahead (${error.message}).`));
+  }
+
+  async #status() {
+    const { editor } = this;
+    const before = editor.view;
+    const status = await editor.api.status(before.rev);
+    if (editor.view !== before) return; // an act came between; its view is newer
+    const ended = active(before.job) && !active(status.job);
+    const finished = JSON.stringify(before.segments) !== JSON.stringify(status.segments);
+    if (ended || status.rev !== before.rev) {
+      await editor.refresh();
+      if (ended && status.job?.state === "failed") editor.notices.warn(status.job.message);
+    } else {
+      const { pack, job, segments } = status;
+      const next = { ...before, pack: { ...before.pack, ...pack }, job, segments };
+      if (finished) editor.applyView(next);
+      else editor.view = next;
+    }
+    editor.changed("status");
+  }
+}
