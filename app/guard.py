@@ -7,6 +7,7 @@ from a program (403), and no body is larger than the limit (413).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -73,16 +74,17 @@ class Guard:
 
         async def marked(message: Message) -> None:
             nonlocal started
+            if seen > self._max_body and not started:
+                return  # the application's own words about TooLarge; ours follow
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message.get("headers", ()), *HEADERS]
             await send(message)
 
-        try:
+        with contextlib.suppress(TooLarge):
             await self._app(scope, counted, marked)
-        except TooLarge:
-            if not started:
-                await PlainTextResponse("The request is too large.", 413)(scope, receive, send)
+        if seen > self._max_body and not started:
+            await PlainTextResponse("The request is too large.", 413)(scope, receive, send)
 
 
 def _host_name(host: str) -> str:
