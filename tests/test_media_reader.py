@@ -251,9 +251,9 @@ def test_the_decoder_is_not_restarted_for_the_next_frame(tmp_path: Path) -> None
         starts: list[int] = []
         steps = reader._walk.steps
 
-        def counted(start: int) -> Iterator[Step]:
+        def counted(start: int, hurry: bool = False) -> Iterator[Step]:
             starts.append(start)
-            return steps(start)
+            return steps(start, hurry)
 
         reader._walk.steps = counted  # type: ignore[method-assign]
         for frame in range(20, 40):

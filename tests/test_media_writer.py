@@ -128,12 +128,14 @@ def test_png_frames_are_exact_and_named_by_absolute_frame(tmp_path: Path) -> Non
 def test_colours_survive_the_round_trip_with_their_tags(tmp_path: Path, matrix: int, wide: bool) -> None:
     tags = {"colorspace": matrix, "color_range": 2 if wide else 1, "color_primaries": 1, "color_trc": 1}
     source = write_drawn_clip(tmp_path / "in.mp4", Clip(frames=5, tags=tags))
-    _export(source, tmp_path / "out.mp4")
-    with open_video(source) as given, open_video(tmp_path / "out.mp4") as made:
+    out = tmp_path / "out.mp4"
+    with open_video(source) as reader:
+        write_clip(out, reader.frames(reader.video.span), reader, reader.video.span, settings_for(out, quality=4))
+    with open_video(source) as given, open_video(out) as made:
         assert made.video.colour == given.video.colour
         assert made.video.colour.matrix == matrix
         means = [np.abs(given.get(i).mean(axis=(0, 1)) - made.get(i).mean(axis=(0, 1))).max() for i in range(5)]
-        assert max(means) < 0.6
+        assert max(means) < 0.5
 
 
 def test_an_untagged_clip_gets_the_matrix_that_was_used(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -61,18 +62,19 @@ class Decoder:
         """All frames in display order. Only for a decoder that was not used yet: no container rewinds exactly."""
         return self._decode(self.packets())
 
-    def from_key(self, key: Key) -> Iterator[VideoFrame] | None:
+    def from_key(self, key: Key, hurry_to: int | None = None) -> Iterator[VideoFrame] | None:
         """The frames that decoding gives from `key` on, or None when seeking cannot find it.
 
-        The decoder is fed from the keyframe itself, never from wherever the container happened to land.
+        The decoder is fed from the keyframe itself, never from wherever the container happened to land. Before the
+        time `hurry_to` frames that no other frame needs are left out.
         """
         for seconds in SEEK_BACK_SECONDS:
-            found = self._find(key, seconds)
+            found = self._find(key, seconds, hurry_to)
             if found is not None:
                 return found
         return None
 
-    def _find(self, key: Key, seconds: int) -> Iterator[VideoFrame] | None:
+    def _find(self, key: Key, seconds: int, hurry_to: int | None) -> Iterator[VideoFrame] | None:
         time = min(key.pts, key.pts if key.dts is None else key.dts)
         back = int(seconds / self.stream.time_base) if self.stream.time_base else 0
         try:
@@ -82,15 +84,15 @@ class Decoder:
         packets = self.packets()
         for packet in packets:
             if packet.pts == key.pts and packet.is_keyframe:
-                return self._decode(packets, first=packet)
+                return self._decode(chain([packet], packets), hurry_to)
             if packet.is_keyframe and packet.pts is not None and packet.pts > key.pts:
                 return None
         return None
 
-    def _decode(self, packets: Iterator[Packet], first: Packet | None = None) -> Iterator[VideoFrame]:
-        if first is not None:
-            yield from self._frames_of(first)
+    def _decode(self, packets: Iterator[Packet], hurry_to: int | None = None) -> Iterator[VideoFrame]:
         for packet in packets:
+            spare = hurry_to is not None and packet.pts is not None and packet.pts < hurry_to
+            self.stream.codec_context.skip_frame = "NONREF" if spare else "DEFAULT"
             yield from self._frames_of(packet)
 
     def _frames_of(self, packet: Packet) -> list[VideoFrame]:

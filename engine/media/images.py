@@ -15,7 +15,7 @@ from engine.media.probe import check_file
 
 MAX_STILL_PIXELS = 178_000_000
 # Only formats that are pixels: no EPS (runs a program), no WMF, no PDF.
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP", "GIF", "PPM", "TGA", "AVIF", "JPEG2000", "DIB", "PCX")
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "TGA", "AVIF", "JPEG2000", "DIB", "PCX")
 PNG_LEVEL = 1
 
 
@@ -109,7 +109,8 @@ def _open(path: str | Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(resolved, formats=FORMATS)
+            Image.init()
+            picture = Image.open(resolved, formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise MediaError(f"“{name}” has more than {MAX_STILL_PIXELS // 10**6} megapixels; scale it down first.") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media.decode import Decoder, Key
@@ -113,10 +114,17 @@ def _scan(path: Path) -> tuple[_Packets, Fraction, str, Fraction]:
                 pts.append(time)
         stream = decoder.stream
         guessed = stream.average_rate or stream.guessed_rate or Fraction(25)
-        found = _Packets(pts, keys, untimed, decoder.errors > 0, stream.frames)
+        cut_off = decoder.errors > 0 or _ends_early(stream, path.stat().st_size)
+        found = _Packets(pts, keys, untimed, cut_off, stream.frames)
         return found, stream.time_base or Fraction(1, 90000), stream.codec_context.name, Fraction(guessed)
     finally:
         decoder.close()
+
+
+def _ends_early(stream: VideoStream, file_size: int) -> bool:
+    """Whether the container's own index (complete in MP4 and MOV) points past the end of the file."""
+    entries = stream.index_entries
+    return len(entries) > 0 and entries[-1].size > 0 and entries[-1].pos + entries[-1].size > file_size
 
 
 def _same(pts: list[int], known: Video | None) -> bool:

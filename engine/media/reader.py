@@ -66,6 +66,7 @@ class VideoFileReader:
         self._steps: Iterator[Step] = iter(())
         self._recent: OrderedDict[FrameIndex, VideoFrame] = OrderedDict()
         self._at = -1
+        self._hurried = False
 
     def get(self, frame: FrameIndex) -> np.ndarray:
         """Frame `frame`, (H, W, 3) uint8 RGB, read-only. Raises MediaError outside the clip."""
@@ -118,18 +119,29 @@ class VideoFileReader:
         if target in self._recent:
             return self._recent[target]
         if not self._ahead(target):
-            self._recent.clear()
-            self._steps, self._at = self._walk.steps(target), -1
+            self._restart(target, hurry=True)
+        step = self._advance(target)
+        if not step.whole and self._hurried:
+            self._restart(target, hurry=False)
+            step = self._advance(target)
+        if not step.whole:
+            self.damaged.add(target)
+        return step.decoded
+
+    def _restart(self, target: FrameIndex, hurry: bool) -> None:
+        self._recent.clear()
+        self._steps, self._at, self._hurried = self._walk.steps(target, hurry), -1, hurry
+
+    def _advance(self, target: FrameIndex) -> Step:
         room = max(2, RECENT_BYTES // (self.video.size[0] * self.video.size[1] * 2))
         for step in self._steps:
             self._at = step.frame
-            self._recent[step.frame] = step.decoded
+            if step.whole:
+                self._recent[step.frame] = step.decoded
             while len(self._recent) > room:
                 self._recent.popitem(last=False)
-            if not step.whole:
-                self.damaged.add(step.frame)
             if step.frame == target:
-                return step.decoded
+                return step
         raise self._undecodable(target)
 
     def _ahead(self, target: FrameIndex) -> bool:

@@ -13,6 +13,9 @@ from engine.media.decode import Decoder
 from engine.media.index import FrameTable
 from engine.types import FrameIndex
 
+KEPT_BEFORE = 4
+"""Frames before the wanted one that are decoded in full even in a hurry: for stepping back (our choice)."""
+
 
 class Step(NamedTuple):
     """One frame of the clip. `whole` is False when its own picture is damaged and the one before stands in."""
@@ -31,9 +34,13 @@ class Walk:
         self._decoder: Decoder | None = None
         self._used = False
 
-    def steps(self, start: FrameIndex) -> Iterator[Step]:
-        """Steps from a frame at or before `start` to the end of the clip. Ends an earlier walk of this object."""
-        return self._filled(self._numbered(self._from(start)))
+    def steps(self, start: FrameIndex, hurry: bool = False) -> Iterator[Step]:
+        """Steps from a frame at or before `start` to the end of the clip. Ends an earlier walk of this object.
+
+        With `hurry`, frames before `start` that no other frame needs may be missing, all but the last few.
+        """
+        exact_from = max(0, start - KEPT_BEFORE) if hurry else 0
+        return self._filled(self._numbered(self._from(start, exact_from)), exact_from)
 
     def close(self) -> None:
         if self._decoder is not None:
@@ -46,7 +53,7 @@ class Walk:
             self._decoder, self._used = Decoder(self._path), False
         return self._decoder
 
-    def _from(self, start: FrameIndex) -> Iterator[VideoFrame]:
+    def _from(self, start: FrameIndex, exact_from: FrameIndex) -> Iterator[VideoFrame]:
         """Decoded frames from the nearest keyframe that really decodes, else from the start.
 
         A keyframe that does not deliver itself first (intra refresh, damage) is passed over for an earlier one.
@@ -56,7 +63,7 @@ class Walk:
         while at >= 0:
             key = table.keys[at]
             decoder, self._used = self._open(), True
-            frames = decoder.from_key(key)
+            frames = decoder.from_key(key, int(table.pts[exact_from]) if exact_from else None)
             first = next(frames, None) if frames is not None else None
             lands = first is not None and first.pts is not None and table.frame_at(first.pts) <= table.frame_at(key.pts)
             if frames is not None and first is not None and lands:
@@ -80,18 +87,18 @@ class Walk:
             last = frame
             yield frame, decoded
 
-    def _filled(self, numbered: Iterator[tuple[FrameIndex, VideoFrame]]) -> Iterator[Step]:
-        """Fills gaps with the frame before; a gap at the very start with the first frame there is."""
+    def _filled(self, numbered: Iterator[tuple[FrameIndex, VideoFrame]], exact_from: FrameIndex) -> Iterator[Step]:
+        """Fills gaps from `exact_from` on with the frame before; one at the very start with the first frame there is."""
         before: VideoFrame | None = None
         following = None
         for frame, decoded in numbered:
             gap_from = following if following is not None else (0 if self._at_start(frame) else frame)
-            for missing in range(gap_from, frame):
+            for missing in range(max(gap_from, exact_from), frame):
                 yield Step(missing, before if before is not None else decoded, False)
             yield Step(frame, decoded, not decoded.is_corrupt)
             before, following = decoded, frame + 1
         if before is not None and following is not None:
-            for missing in range(following, len(self._table.pts)):
+            for missing in range(max(following, exact_from), len(self._table.pts)):
                 yield Step(missing, before, False)
 
     def _at_start(self, frame: FrameIndex) -> bool:
