@@ -1,0 +1,77 @@
+"""Built-in edits for takes, by name. A new one is one file here and one line below."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from engine.effects import blur, grade, recolour
+from engine.errors import RecipeError
+
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """`apply(image, alpha, config)` → image; (H, W, 3) uint8, changed only where alpha (H, W) uint8 is not 0."""
+
+    name: str
+    title: str
+    Config: type
+    apply: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
+
+
+EFFECTS = {
+    effect.name: effect
+    for effect in (
+        Effect("recolour", "Recolour (keeps shading)", recolour.Recolour, recolour.apply),
+        Effect("grade", "Brightness, contrast, saturation", grade.Grade, grade.apply),
+        Effect("blur", "Blur or pixelate", blur.Blur, blur.apply),
+    )
+}
+
+
+def apply_effect(name: str, image: np.ndarray, alpha: np.ndarray, config: dict[str, Any]) -> np.ndarray:
+    """The named effect with values by field name. Raises RecipeError for an unknown effect, field or value."""
+    effect = EFFECTS.get(name)
+    if effect is None:
+        raise RecipeError(f'There is no effect "{str(name)[:40]}"; there are: {", ".join(EFFECTS)}.')
+    return effect.apply(image, alpha, checked_config(effect.Config, config, f"effect {name}"))
+
+
+def checked_config(config: type, given: dict[str, Any], where: str) -> Any:
+    """A config dataclass from plain values, checked against its fields' metadata.
+
+    Raises:
+        RecipeError: names the field and what it may be.
+    """
+    known = {field.name: field for field in fields(config)}
+    for name in given:
+        if name not in known:
+            raise RecipeError(f'{where} has no setting "{str(name)[:40]}"; it has: {", ".join(known) or "none"}.')
+    return config(**{name: _checked(value, known[name], where) for name, value in given.items()})
+
+
+def _checked(value: Any, field: Any, where: str) -> Any:
+    about, what = field.metadata, f"{where}: {field.name}"
+    if about.get("kind") == "colour":
+        if not isinstance(value, str) or not COLOUR.fullmatch(value):
+            raise RecipeError(f'{what} must be a colour such as "#2050ff", not {str(value)[:40]!r}.')
+        return value.lower()
+    if about.get("kind") == "choice":
+        if value not in about["choices"]:
+            raise RecipeError(f"{what} must be one of {', '.join(about['choices'])}, not {str(value)[:40]!r}.")
+        return value
+    if isinstance(field.default, bool):
+        if not isinstance(value, bool):
+            raise RecipeError(f"{what} must be true or false.")
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not about["min"] <= value <= about["max"]:
+        raise RecipeError(f"{what} must be a number from {about['min']:g} to {about['max']:g}, not {str(value)[:40]}.")
+    return value

@@ -1,0 +1,62 @@
+"""Segmenters, by name, and what makes a keyframe's mask out of everything said on it.
+
+A new segmenter is one file here and one line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+
+from engine.errors import MethodError
+from engine.segmentation.strokes import draw_strokes
+from engine.types import Keyframe, Point
+
+Box = tuple[float, float, float, float]
+
+
+class Segmenter(Protocol):
+    """Clicks, a box or an earlier mask → a mask."""
+
+    def segment(
+        self, image: np.ndarray, points: Sequence[Point], box: Box | None = None, prior: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(H, W) uint8 alpha of what the user means in image (H, W, 3) uint8.
+
+        Positive clicks are inside and negative ones outside, whatever else is found.
+        """
+        ...
+
+
+SEGMENTERS = {"graphcut": "engine.segmentation.graphcut:GraphCut"}
+AUTO = "graphcut"
+
+
+def segmenter(name: str = "auto") -> Segmenter:
+    """The segmenter of that name; "auto" takes the best one here. Raises MethodError for an unknown name."""
+    chosen = AUTO if name == "auto" else name
+    if chosen not in SEGMENTERS:
+        raise MethodError(f'There is no segmenter "{name}"; there are: auto, {", ".join(SEGMENTERS)}.')
+    module, _, attribute = SEGMENTERS[chosen].partition(":")
+    made: Segmenter = getattr(import_module(module), attribute)()
+    return made
+
+
+def keyframe_mask(
+    image: np.ndarray, keyframe: Keyframe, imported: np.ndarray | None, prior: np.ndarray | None, segmenter: Segmenter
+) -> np.ndarray:
+    """(H, W) uint8: the mask that follows from a keyframe.
+
+    First the imported mask, else what clicks and box say (starting from `prior`, a mask carried here, if there is
+    one), else `prior` or nothing; then the strokes in order.
+    """
+    if imported is not None:
+        base = imported
+    elif keyframe.points or keyframe.box:
+        base = segmenter.segment(image, keyframe.points, keyframe.box, prior)
+    else:
+        base = prior if prior is not None else np.zeros(image.shape[:2], np.uint8)
+    return draw_strokes(base, keyframe.strokes)

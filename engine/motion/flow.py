@@ -1,0 +1,65 @@
+"""Dense optical flow between two frames, and how far it can be believed."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+SHORT_SIDE = 360  # px; estimating at this size and sampling at full size is as good as more (PROPAGATION.md)
+AGREE = 1.0  # px of forward–backward disagreement at which confidence has fallen to 1/e
+_PER_LENGTH = 0.02  # more disagreement is normal where motion is fast
+
+
+def motion_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) at which motion is estimated for a clip of size (H, W): short side at most 360 px, never larger, even."""
+    scale = min(1.0, SHORT_SIDE / min(size))
+    return max(16, round(size[0] * scale / 2) * 2), max(16, round(size[1] * scale / 2) * 2)
+
+
+def grid(size: tuple[int, int]) -> np.ndarray:
+    """(h, w, 2) float32: every pixel's own (x, y)."""
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    return np.stack([x, y], axis=-1)
+
+
+class DenseFlow:
+    """DIS optical flow, medium preset. Not thread-safe: one object per thread."""
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def flow(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """(h, w, 2) float32 px: pixel x of a is found at x + flow(x) in b. a, b (h, w) uint8."""
+        start = np.zeros((*a.shape, 2), np.float32)
+        return self._dis.calc(a, b, start)
+
+
+def sample(picture: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """The picture at positions (h, w, 2) float32 (x, y); beyond its border the nearest edge pixel."""
+    return cv2.remap(picture, positions[..., 0], positions[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def consistency(there: np.ndarray, back: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(h, w) float32 0–1: how well going `there` and coming `back` ends where it began; 0 where it leaves the frame.
+
+    there, back (h, w, 2) flows between the same two frames, `pixels` their grid. exp(−d / (AGREE + 0.02·|there|)) of
+    the distance d between start and return.
+    """
+    target = pixels + there
+    returned = there + sample(back, target)
+    length = np.sqrt((there**2).sum(axis=-1))
+    confidence = np.exp(-np.sqrt((returned**2).sum(axis=-1)) / (AGREE + _PER_LENGTH * length))
+    height, width = there.shape[:2]
+    outside = (target[..., 0] < -0.5) | (target[..., 0] > width - 0.5) | (target[..., 1] < -0.5) | (target[..., 1] > height - 0.5)
+    confidence[outside] = 0
+    return confidence
+
+
+def upsample_positions(positions: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Positions (h, w, 2) at motion scale → (H, W, 2) at full size; pixel centres stay pixel centres."""
+    height, width = positions.shape[:2]
+    sx, sy = size[1] / width, size[0] / height
+    if (height, width) == size:
+        return positions
+    shift = cv2.resize(positions - grid((height, width)), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return grid(size) + shift * np.array([sx, sy], np.float32)
