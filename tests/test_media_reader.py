@@ -87,6 +87,15 @@ def _avi(folder: Path) -> Path:
     return write_drawn_clip(folder / "a.avi", Clip(codec="mpeg4", options={"g": "12", "bf": "2"}))
 
 
+def _avi_b_frames(folder: Path) -> Path:
+    return write_drawn_clip(folder / "b.avi")
+
+
+def _ten_bits(folder: Path) -> Path:
+    options = {"preset": "ultrafast", "x265-params": "log-level=error"}
+    return write_drawn_clip(folder / "ten.mp4", Clip(frames=20, codec="libx265", pixels="yuv420p10le", options=options))
+
+
 def _gif(folder: Path) -> Path:
     return write_drawn_clip(folder / "a.gif", Clip(frames=20, codec="gif", pixels="rgb8", options={}, rate=Fraction(10)))
 
@@ -105,7 +114,7 @@ def _stills(folder: Path) -> Path:
 
 SOURCES = [
     _mp4, _mov, _mkv, _webm, _vp8, _vfr, _rotated, _late, _ts, _open_gop, _hevc, _intra_refresh, _avi, _gif, _one_frame, _raw,
-    _stills,
+    _stills, _avi_b_frames, _ten_bits,
 ]  # fmt: skip
 
 

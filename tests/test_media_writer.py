@@ -184,6 +184,23 @@ def test_cancelling_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
+def test_what_a_killed_export_left_is_swept(tmp_path: Path) -> None:
+    source = write_drawn_clip(tmp_path / "in.mp4", Clip(frames=2))
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    (tmp_path / f".out.part-{child.pid}.mp4").write_bytes(b"half")
+    alive = tmp_path / ".out.part-1.mp4"
+    alive.write_bytes(b"another process is at work")
+    _export(source, tmp_path / "out.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "in.mp4", "out.mp4"]
+
+
+def test_sound_without_speaker_names_is_kept(tmp_path: Path) -> None:
+    source = write_drawn_clip(tmp_path / "in.avi", Clip(frames=24, codec="mpeg4", options={}, audio=("pcm_s16le",)))
+    assert "converted to AAC" in _export(source, tmp_path / "out.mp4")[0]
+    assert _sound_packets(tmp_path / "out.mp4")[0]
+
+
 def test_wrong_frames_are_refused(tmp_path: Path) -> None:
     source = write_drawn_clip(tmp_path / "in.mp4", Clip(frames=6))
     out = tmp_path / "out.mp4"

@@ -172,7 +172,13 @@ def _decode_times(path: Path) -> list[int | None]:
 
 
 def _mend(times: Sequence[int | None], step: int) -> list[int]:
-    """Fills missing times from their neighbours, `step` apart, and makes them strictly increasing."""
+    """Fills missing times from their neighbours, `step` apart, and makes them strictly increasing.
+
+    Times that are only out of order (AVI numbers packets, not frames) are put in order.
+    """
+    given = [value for value in times if value is not None]
+    if len(set(given)) == len(times):
+        return sorted(given)
     first = next((i for i, value in enumerate(times) if value is not None), None)
     if first is None:
         return [i * step for i in range(len(times))]

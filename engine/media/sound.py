@@ -77,6 +77,9 @@ class SoundTrack:
     def _add(self, number: int, source: AudioStream) -> _Track:
         codec = source.codec_context
         try:
+            # MP4 takes PCM only with named speakers, which AVI and others leave out.
+            if codec.name.startswith("pcm_") and "channels" in codec.layout.name:
+                raise ValueError("no speaker layout")
             target = self._out.add_stream_from_template(source)
             resampler = None
         except ValueError:

@@ -7,6 +7,7 @@ whole: the old one or the new one. The temporary file goes when anything goes wr
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 import shutil
@@ -196,7 +197,7 @@ def _beside(out: Path, counted: _Counted) -> Iterator[Path]:
     stem = os.fsencode(out.stem)[:120].decode("utf-8", "ignore")
     temporary = out.parent / f".{stem}.part-{os.getpid()}{out.suffix.lower()}"
     try:
-        _remove(temporary)
+        _sweep(out.parent, f".{stem}.part-", out.suffix.lower())
         yield temporary
         _replace(temporary, out)
     except av.error.FFmpegError as error:
@@ -207,6 +208,26 @@ def _beside(out: Path, counted: _Counted) -> Iterator[Path]:
         raise _cannot_write(out, temporary, error, counted) from error
     finally:
         _remove(temporary)
+
+
+def _sweep(folder: Path, start: str, suffix: str) -> None:
+    """Removes what exports to this name left when their process was killed."""
+    for left in folder.glob(glob.escape(start) + "*" + glob.escape(suffix)):
+        number = left.name[len(start) : len(left.name) - len(suffix)]
+        if number.isdigit() and (int(number) == os.getpid() or not _alive(int(number))):
+            _remove(left)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":  # elsewhere there is no harmless way to ask
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _replace(temporary: Path, out: Path) -> None:
