@@ -33,3 +33,8 @@ export function iconOf(name) {
   svg.append(path);
   return svg;
 }
+
+/** Sets a text only where it differs: writing the same again would cost the page a layout. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

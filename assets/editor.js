@@ -25,7 +25,7 @@ import { Stage } from "./stage.js";
 import { BRUSHES, Pointer } from "./tools.js";
 
 const BASE = new URL("../", import.meta.url).href; // this file is served from <data plane>/static/
-const FRAME_EVENT_MS = 150;
+const REST_MS = 150;
 const DRAWN_KEPT = 400;
 
 export class Editor extends EventTarget {
@@ -63,9 +63,7 @@ export class Editor extends EventTarget {
   }
 
   changed(name) {
-    this.root.dataset.tool = this.tool;
-    this.root.dataset.mode = this.mode;
-    this.root.dataset.playing = String(this.playback?.playing ?? false);
+    if (name === "state") Object.assign(this.root.dataset, { tool: this.tool, mode: this.mode, playing: this.playback.playing });
     this.dispatchEvent(new Event(name));
   }
 
@@ -180,7 +178,6 @@ export class Editor extends EventTarget {
     this.source.centre = frame;
     this.seeker.show(frame);
     this.changed("want");
-    if (!this.playback.playing) for (const ahead of [1, -1, 2]) this.pictures.prepare(this.view, frame + ahead, "source");
     return frame;
   }
 
@@ -213,8 +210,15 @@ export class Editor extends EventTarget {
     this.overlay.draw();
     this.drawMarks();
     this.changed("frame");
-    clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.trigger("frame", { frame: this.frame }), FRAME_EVENT_MS);
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.#rested(), REST_MS);
+  }
+
+  /** The frame stands still: Python is told, and the neighbours are decoded for the next step. */
+  #rested() {
+    if (!this.view) return;
+    this.trigger("frame", { frame: this.frame });
+    if (!this.playback.playing) for (const near of [1, -1, 2, -2]) this.prepare(this.frame + near);
   }
 
   /** Resolves when nothing is under way: acts acknowledged, frame and masks drawn. */

@@ -9,12 +9,28 @@ import { holds } from "./pictures.js";
 
 const TINTED = 24;
 const COMPRESSED_BYTES = 40e6;
+export const TINT = 0.42; // how much of the colour covers the picture
 
 /** Version key of a subject's mask on a frame, or null where it has none. */
 export function maskKeyAt(subject, frame) {
   const keyframe = subject.keyframes.find((one) => one.frame === frame);
   if (keyframe) return keyframe.mask;
   return subject.carried && holds(subject.carried.ranges, frame) ? subject.carried.key : null;
+}
+
+/** Draws a mask (white, alpha = mask) as a translucent fill with an outline, both in `colour`. */
+function tint(pen, mask, colour) {
+  const { width, height } = pen.canvas;
+  const line = Math.max(1, Math.round(height / 540));
+  const dip = (operation, alpha) => Object.assign(pen, { globalCompositeOperation: operation, globalAlpha: alpha, fillStyle: colour });
+  for (const [dx, dy] of [[-1, 0], [1, 0], [0, -1], [0, 1]]) pen.drawImage(mask, dx * line, dy * line, width, height);
+  dip("destination-out", 1);
+  pen.drawImage(mask, 0, 0, width, height); // what is left is the outline
+  dip("source-over", TINT);
+  pen.drawImage(mask, 0, 0, width, height);
+  dip("source-in", 1);
+  pen.fillRect(0, 0, width, height);
+  mask.close();
 }
 
 export class LocalMask {
@@ -84,22 +100,16 @@ export class MaskStore {
     const held = this.files.get(path);
     if (held) return held;
     const response = await fetch(this.url(path));
+    const blob = response.ok ? await response.blob() : new Blob([]);
+    this.files.set(path, blob); // also an empty one: what is not there is not asked for again
     if (!response.ok && response.status !== 404) throw new Error(`${path} answered ${response.status}`);
-    const blob = response.ok ? await response.blob() : new Blob([]); // 404: no mask there
-    this.files.set(path, blob);
     return blob;
   }
 
   async #tint(subject, frame, key) {
     const canvas = new OffscreenCanvas(this.width, this.height);
-    const pen = canvas.getContext("2d");
     const blob = await this.#file(subject.id, frame, key);
-    if (blob.size) {
-      pen.drawImage(await createImageBitmap(blob), 0, 0, this.width, this.height);
-      pen.globalCompositeOperation = "source-in";
-      pen.fillStyle = subject.colour;
-      pen.fillRect(0, 0, this.width, this.height);
-    }
+    if (blob.size) tint(canvas.getContext("2d"), await createImageBitmap(blob), subject.colour);
     return canvas.transferToImageBitmap();
   }
 

@@ -1,6 +1,8 @@
 // The masks' tint over the picture: stored masks as tinted bitmaps, the mask being painted from its own pixels.
 
-import { maskKeyAt } from "./masks.js";
+import { maskKeyAt, TINT } from "./masks.js";
+
+const SLOTS = 2;
 
 const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 
@@ -29,13 +31,15 @@ export class Overlay {
     return [stored, local && this.#canvasOf(local, subject.colour)].filter(Boolean);
   }
 
+  /** Loads a mask and draws again. While both slots are taken the frame waits; only the newest one matters then. */
   #load(subject, frame, key) {
-    const done = this.masks.load(subject, frame, key).then(
-      () => this.current().frame === frame && this.draw(),
-      (error) => this.failed(error),
-    );
+    if (this.loads.size >= SLOTS) return;
+    const done = this.masks.load(subject, frame, key).catch(this.failed);
     this.loads.add(done);
-    done.finally(() => this.loads.delete(done));
+    done.then(() => {
+      this.loads.delete(done);
+      this.draw();
+    });
   }
 
   #canvasOf(local, colour) {
@@ -56,7 +60,7 @@ export class Overlay {
     const [red, green, blue] = rgb(colour);
     for (let y = 0; y < h; y++) {
       for (let x = 0; x < w; x++) {
-        image.data.set([red, green, blue, local.alpha[(y + y0) * local.width + x + x0]], (y * w + x) * 4);
+        image.data.set([red, green, blue, local.alpha[(y + y0) * local.width + x + x0] * TINT], (y * w + x) * 4);
       }
     }
     canvas.getContext("2d").putImageData(image, x0, y0);
@@ -64,6 +68,9 @@ export class Overlay {
 
   /** Resolves when the masks of the current frame are drawn. */
   async idle() {
-    while (this.loads.size) await Promise.all(this.loads);
+    while (this.loads.size) {
+      await Promise.all(this.loads);
+      await Promise.resolve(); // the redraw after a load may start the next one
+    }
   }
 }

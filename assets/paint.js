@@ -6,7 +6,7 @@ import { make } from "./dom.js";
 export class PaintLayers {
   constructor(parent, width, height) {
     Object.assign(this, { width, height, strokes: new Map(), frame: -1 });
-    this.canvas = make("canvas", { class: "al-paint" });
+    this.canvas = make("canvas", { class: "al-paint", hidden: true });
     [this.canvas.width, this.canvas.height] = [width, height];
     parent.replaceChildren(this.canvas);
     this.pen = this.canvas.getContext("2d");
@@ -45,6 +45,7 @@ export class PaintLayers {
   }
 
   redraw() {
+    this.canvas.hidden = this.count() === 0;
     this.pen.clearRect(0, 0, this.width, this.height);
     for (const stroke of this.strokes.get(this.frame) ?? []) this.#stroke(stroke);
   }

@@ -1,6 +1,6 @@
 // The rows of controls above and below the stage. They run the commands of the shortcut table and show the state.
 
-import { button, make } from "./dom.js";
+import { button, make, setText } from "./dom.js";
 import { titleFor } from "./keys.js";
 import { active } from "./poll.js";
 import { jobText } from "./readout.js";
@@ -131,7 +131,7 @@ export class Panel {
     this.brushGroup.hidden = !BRUSHES.includes(editor.tool) && editor.tool !== "paint";
     this.paintGroup.hidden = editor.tool !== "paint";
     this.size.value = toSlider(editor.radius);
-    this.sizeText.textContent = `${editor.radius < 10 ? editor.radius.toFixed(1) : Math.round(editor.radius)} px`;
+    setText(this.sizeText, `${editor.radius < 10 ? editor.radius.toFixed(1) : Math.round(editor.radius)} px`);
     this.#icon("play", editor.playback?.playing ? "pause" : "play");
     if (!view) return;
     this.#enable("undo", view.can_undo || editor.paint.count() > 0, view.undo_label && `Undo: ${view.undo_label} (Ctrl+Z)`);
@@ -151,19 +151,20 @@ export class Panel {
     this.#press("lock", Boolean(keyframe?.locked));
     this.#enable("lock", Boolean(keyframe));
     this.#enable("clear", Boolean(keyframe) && !keyframe.locked);
-    this.zoomText.textContent = `${Math.round(editor.stage.view.scale * 100)} %`;
+    setText(this.zoomText, `${Math.round(editor.stage.view.scale * 100)} %`);
     const { cursor } = editor;
-    this.status.textContent = cursor ? `${Math.floor(cursor.x + 0.5)}, ${Math.floor(cursor.y + 0.5)}` : "";
+    setText(this.status, cursor ? `${Math.floor(cursor.x + 0.5)}, ${Math.floor(cursor.y + 0.5)}` : "");
   }
 
   #press(name, on) {
-    this.buttons.get(name).setAttribute("aria-pressed", String(on));
+    const control = this.buttons.get(name);
+    if (control.getAttribute("aria-pressed") !== String(on)) control.setAttribute("aria-pressed", String(on));
   }
 
   #enable(name, on, title) {
     const control = this.buttons.get(name);
-    control.disabled = !on;
-    if (title) control.title = title;
+    if (control.disabled === on) control.disabled = !on;
+    if (title && control.title !== title) control.title = title;
   }
 
   #icon(name, icon) {
@@ -191,7 +192,7 @@ export class Panel {
 
   #job(job) {
     this.job.hidden = !active(job);
-    if (!this.job.hidden) this.job.firstChild.textContent = jobText(job);
+    if (!this.job.hidden) setText(this.job.firstChild, jobText(job));
   }
 }
 

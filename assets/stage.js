@@ -1,6 +1,6 @@
 // The stage: the picture, the masks' tint and the marks, one canvas each, under zoom and pan. Draws what it is told.
 
-import { make } from "./dom.js";
+import { make, setText } from "./dom.js";
 import { clamp, clientToSource, fitView, keepInside, sourceToStage, zoomAt } from "./geometry.js";
 import { drawDivider, drawMarks } from "./marks.js";
 
@@ -115,6 +115,7 @@ export class Stage {
     const [x0, y0, x1, y1] = rect;
     const [w, h] = [x1 - x0, y1 - y0];
     if (w <= 0 || h <= 0) return;
+    this.tint.hidden = layers.length === 0; // an empty canvas would still be blended with every frame
     this.tintPen.clearRect(x0, y0, w, h);
     for (const layer of layers) this.tintPen.drawImage(layer, x0, y0, w, h, x0, y0, w, h);
   }
@@ -135,7 +136,7 @@ export class Stage {
 
   /** A short remark on the picture, or none. */
   remark(text) {
-    this.chip.hidden = !text;
-    this.chip.textContent = text ?? "";
+    if (this.chip.hidden === Boolean(text)) this.chip.hidden = !text;
+    setText(this.chip, text ?? "");
   }
 }

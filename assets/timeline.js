@@ -1,7 +1,7 @@
 // The timeline: film-strip, anchors, segments and one lane per subject over the width of the page. Click or drag seeks;
 // anchors can be dragged; Ctrl + wheel shows a part of the clip larger.
 
-import { make } from "./dom.js";
+import { make, setText } from "./dom.js";
 import { drawLanes, GUTTER, laneTops, Scale, STRIP, SUBJECT } from "./lanes.js";
 import { secondsText, timecode } from "./readout.js";
 
@@ -9,7 +9,7 @@ const REACH = 8;
 
 export class Timeline {
   constructor(root, editor) {
-    Object.assign(this, { root, editor, from: 0, to: 1, moving: null, strip: null, stripTurn: 0, asked: false });
+    Object.assign(this, { root, editor, from: 0, to: 1, width: 0, moving: null, strip: null, stripTurn: 0, asked: false });
     this.canvas = make("canvas", { "data-name": "lanes" });
     this.playhead = make("div", { class: "al-playhead" });
     this.readout = make("div", { class: "al-readout" });
@@ -36,7 +36,7 @@ export class Timeline {
   }
 
   get scale() {
-    return new Scale(this.root.clientWidth, this.editor.view.clip.frames, this.from, this.to);
+    return new Scale(this.width, this.editor.view.clip.frames, this.from, this.to);
   }
 
   /** Screen x of the middle of a frame's cell. */
@@ -47,7 +47,8 @@ export class Timeline {
   // ---- drawing ---------------------------------------------------------------------------------------------------
 
   #resized() {
-    if (!this.editor.view || !this.root.clientWidth) return;
+    this.width = this.root.clientWidth; // kept: asking for it at every frame would force a layout
+    if (!this.editor.view || !this.width) return;
     this.#fillStrip();
     this.redraw();
     this.editor.stage.fit();
@@ -59,13 +60,13 @@ export class Timeline {
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
-      if (this.editor.view && this.root.clientWidth) this.#draw();
+      if (this.editor.view && this.width) this.#draw();
     });
   }
 
   #draw() {
     const { view } = this.editor;
-    const width = this.root.clientWidth;
+    const { width } = this;
     const { height } = laneTops(view.subjects.length);
     const density = window.devicePixelRatio || 1;
     const size = [Math.round(width * density), Math.round(height * density)];
@@ -103,12 +104,12 @@ export class Timeline {
 
   #moved() {
     const { view, want, playback } = this.editor;
-    if (!view || want < 0) return;
+    if (!view || want < 0 || !this.width) return;
     if (want < this.from || want >= this.to) this.#centre(want);
     this.playhead.style.transform = `translateX(${this.scale.centre(want)}px)`;
     const seconds = playback.times ? secondsText(playback.times[want]) : "";
     const text = `${want} / ${view.clip.frames - 1}\n${timecode(want, view.clip.rate)}\n${seconds}`;
-    if (this.readout.textContent !== text) this.readout.textContent = text;
+    setText(this.readout, text);
   }
 
   #centre(frame) {
@@ -122,7 +123,7 @@ export class Timeline {
   /** Draws the film-strip picture by picture; a newer call takes over from an older one. */
   async #fillStrip() {
     const { view, source } = this.editor;
-    const width = this.root.clientWidth - GUTTER;
+    const width = this.width - GUTTER;
     if (!view || width <= 0) return;
     const turn = ++this.stripTurn;
     const cell = (STRIP * view.clip.width) / view.clip.height;

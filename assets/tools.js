@@ -37,7 +37,7 @@ function startPoint(editor, event, [x, y]) {
   const keyframe = editor.keyframe();
   const index = nearestPoint(keyframe?.points ?? [], x, y, REACH / editor.stage.view.scale);
   if (index >= 0) editor.act("remove_point", { frame: editor.frame, subject: editor.view.subject, index });
-  else editor.marking.addPoint(x, y, adds(editor, event) ? 1 : -1);
+  else editor.marking.addPoint(onGrid(x), onGrid(y), adds(editor, event) ? 1 : -1);
   return {};
 }
 

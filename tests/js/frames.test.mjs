@@ -123,6 +123,25 @@ test("the last asked frame wins, a late older one is not drawn over it", async (
   assert.deepEqual(drawn, [0, 3]);
 });
 
+test("frames in memory are all drawn, in order, whichever is decoded first; no more than eight at a time", async () => {
+  const waits = new Map();
+  const drawn = [];
+  const load = (frame) => new Promise((resolve) => waits.set(frame, resolve));
+  const seeker = new Seeker({ inMemory: () => true, peek: () => undefined, load, draw: (frame) => drawn.push(frame), failed: assert.fail });
+  [1, 2, 3].forEach((frame) => seeker.show(frame));
+  [3, 1, 2].forEach((frame) => waits.get(frame)("bitmap"));
+  await seeker.idle();
+  assert.deepEqual(drawn, [1, 2, 3]);
+  await new Promise(setImmediate);
+  for (let frame = 11; frame <= 21; frame++) seeker.show(frame);
+  assert.deepEqual([...waits.keys()].at(-1), 18);
+  for (let frame = 11; frame <= 18; frame++) waits.get(frame)("bitmap");
+  await new Promise(setImmediate);
+  waits.get(21)("bitmap");
+  await seeker.idle();
+  assert.deepEqual(drawn, [1, 2, 3, 11, 12, 13, 14, 15, 16, 17, 18, 21]);
+});
+
 test("waiting requests collapse to the newest", async () => {
   const waits = new Map();
   const drawn = [];
