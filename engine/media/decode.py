@@ -150,6 +150,10 @@ class Converter:
         self._matrix = swscale_matrix(matrix)
         self._to_rgb = rgb_from_yuv(matrix, full_range)
         self._scaler = VideoReformatter()
+        # Kept between frames: fresh memory for every frame costs more than the arithmetic.
+        height, width = stored
+        self._chroma = [np.empty((height + height % 2, width + width % 2), np.uint8) for _ in range(2)]
+        self._merged = np.empty((height, width, 3), np.uint8)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -170,5 +174,9 @@ class Converter:
             np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:, : plane.width] for plane in frame.planes
         )
         double = (2 * chroma[0].shape[1], 2 * chroma[0].shape[0])
-        large = [cv2.resize(plane, double, interpolation=cv2.INTER_LINEAR)[:height, :width] for plane in chroma]
-        return np.ascontiguousarray(cv2.transform(cv2.merge([luma[:height], *large]), self._to_rgb))
+        large = [
+            cv2.resize(plane, double, spare, interpolation=cv2.INTER_LINEAR)
+            for plane, spare in zip(chroma, self._chroma, strict=True)
+        ]
+        merged = cv2.merge([luma[:height], *(plane[:height, :width] for plane in large)], self._merged)
+        return cv2.transform(merged, self._to_rgb)
