@@ -19,7 +19,7 @@ from engine.errors import MediaError
 from engine.media.frames import FrameReader
 from engine.media.records import RecordReader, RecordWriter
 from engine.media.shots import CutDetector
-from engine.types import FrameIndex, FrameRange, Video
+from engine.types import FrameIndex, FrameRange
 
 PACK_HEIGHT = 720
 QUALITY = 80
@@ -27,9 +27,9 @@ ENCODERS = 2
 REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 
 
-def pack_size(video: Video) -> tuple[int, int]:
+def view_size(size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of a clip's pictures in the pack: as they are, scaled down to 720 lines where they have more."""
-    height, width = video.size
+    height, width = size
     if height <= PACK_HEIGHT:
         return height, width
     return PACK_HEIGHT, max(1, round(width * PACK_HEIGHT / height))
@@ -44,7 +44,7 @@ def build_pack(reader: FrameReader, folder: Path, progress: Callable[[int, int],
         MediaError: the disk is full, or a frame cannot be read.
     """
     video = reader.video
-    size, total = pack_size(video), video.frames
+    size, total = view_size(video.size), video.frames
     about = {"size": list(size), "frames": total, "digest": video.digest}
     resume = _read_about(folder) == about
     if resume and (folder / "done.json").exists():
