@@ -77,8 +77,8 @@ export const COMMANDS = {
 
   undo: (editor) => editor.undo(),
   redo: (editor) => editor.redo(),
-  carry: (editor) => editor.trigger("carry", {}),
-  run: (editor) => editor.trigger("run", {}),
+  carry: (editor) => editor.request("carry"),
+  run: (editor) => editor.request("run"),
   cancelJob: (editor) => editor.cancelJob(),
   help: (editor) => editor.help.toggle(),
   escape: (editor) => editor.escape(),

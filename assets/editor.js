@@ -128,7 +128,8 @@ export class Editor extends EventTarget {
   /** Sends an act. Resolves to the new view, or to null when it was refused (the user has been told why). */
   async act(name, args = {}) {
     if (!this.view) return null;
-    if (name === "select_subject") this.view = { ...this.view, subject: args.subject };
+    if (name === "select_subject") this.view = { ...this.view, subject: args.subject }; // what the next act builds on
+    if (name === "set_range") this.view = { ...this.view, range: [args.start, args.stop] };
     return this.send(() => this.api.act(name, args, this.frame));
   }
 
@@ -290,6 +291,12 @@ export class Editor extends EventTarget {
     return this.view?.can_redo ? this.act("redo") : this.notices.say("There is nothing to redo.");
   }
 
+  /** Asks the page's Python side for a job: "run" or "carry". */
+  request(job) {
+    this.trigger(job, {});
+    this.poll.hurry();
+  }
+
   async cancelJob() {
     const job = this.view?.job;
     if (!job || !["queued", "running"].includes(job.state)) return;
@@ -349,6 +356,7 @@ export async function mount(element, { trigger, props, watch }) {
     try {
       if (project !== editor.project) await editor.open(project);
       else if (editor.view && rev !== editor.view.rev) await editor.refresh();
+      editor.poll.hurry(); // Python wrote the value: a job may have been started
       if (cmd && JSON.stringify([cmd, rev]) !== done) obey(editor, cmd);
       done = JSON.stringify([cmd ?? null, rev]);
     } catch (error) {

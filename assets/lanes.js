@@ -207,16 +207,20 @@ function drawAnchors(pen, anchors, selection, scale, top, theme) {
 function drawLabels(pen, view, tops, theme) {
   pen.textBaseline = "middle";
   pen.font = `11px ${theme.font}`;
-  pen.fillStyle = theme.subdued;
+  pen.fillStyle = theme.text;
+  pen.globalAlpha = 0.75;
   pen.fillText("Anchors", 6, tops.anchors + ANCHORS / 2);
   pen.fillText("Edit", 6, tops.segments + SEGMENTS / 2);
   view.subjects.forEach((subject, index) => {
     const y = tops.subjects + index * SUBJECT + SUBJECT / 2;
+    pen.globalAlpha = 1;
     pen.fillStyle = subject.colour;
     pen.fillRect(6, y - 4, 8, 8);
-    pen.fillStyle = subject.id === view.subject ? theme.text : theme.subdued;
+    pen.fillStyle = theme.text;
+    pen.globalAlpha = subject.id === view.subject ? 1 : 0.75;
     pen.fillText(fitted(pen, subject.name, GUTTER - 24), 18, y);
   });
+  pen.globalAlpha = 1;
 }
 
 function fitted(pen, text, width) {

@@ -49,8 +49,6 @@ export class Panel {
       "div",
       { class: "al-row", role: "toolbar", "aria-label": "Tools" },
       group("al-joined", ...tools),
-      this.#brushControls(),
-      this.#paintControls(),
       group("", this.#command("undo", { icon: "undo", label: "Undo" }, "undo"), this.#command("redo", { icon: "redo", label: "Redo" }, "redo")),
       make("span", { class: "al-space" }),
       group("al-joined", ...modes),
@@ -93,6 +91,8 @@ export class Panel {
       this.chips,
       add,
       make("span", { class: "al-space" }),
+      this.#brushControls(),
+      this.#paintControls(),
       group(
         "",
         this.#command("lock", { icon: "lock", label: "Lock the marks on this frame" }, "lockKeyframe"),

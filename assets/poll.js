@@ -3,13 +3,14 @@
 const BUSY_MS = 300;
 const IDLE_MS = 3000;
 const INDEX_MS = 450;
+const HURRY_MS = 6000; // how long a job that was just asked for may take to appear
 
 /** Whether a job is still under way. */
 export const active = (job) => Boolean(job) && ["queued", "running"].includes(job.state);
 
 export class Poll {
   constructor(editor) {
-    Object.assign(this, { editor, timer: null, running: false, indexed: 0 });
+    Object.assign(this, { editor, timer: null, running: false, indexed: 0, hurriedUntil: 0 });
     document.addEventListener("visibilitychange", () => this.running && this.soon());
   }
 
@@ -25,8 +26,15 @@ export class Poll {
 
   /** Asks now rather than at the next turn. */
   soon() {
+    if (!this.running) return;
     clearTimeout(this.timer);
     this.#round();
+  }
+
+  /** A job was asked for: look often until it is there. */
+  hurry() {
+    this.hurriedUntil = performance.now() + HURRY_MS;
+    this.soon();
   }
 
   async #round() {
@@ -44,7 +52,7 @@ export class Poll {
     }
     if (!this.running || api !== editor.api) return;
     clearTimeout(this.timer);
-    const busy = !editor.source.complete || active(editor.view.job);
+    const busy = !editor.source.complete || active(editor.view.job) || performance.now() < this.hurriedUntil;
     this.timer = setTimeout(() => this.#round(), busy && !this.lost ? BUSY_MS : IDLE_MS);
   }
 

@@ -23,7 +23,8 @@ export class Stage {
     this.tintPen = this.tint.getContext("2d");
     this.marksPen = this.marks.getContext("2d");
     this.parent = parent;
-    new ResizeObserver(() => this.fit()).observe(parent);
+    const resized = new ResizeObserver(() => this.fit());
+    for (const part of [parent, parent.previousElementSibling].filter(Boolean)) resized.observe(part);
     window.addEventListener("resize", () => this.fit());
   }
 

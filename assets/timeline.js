@@ -94,7 +94,6 @@ export class Timeline {
     const colour = (name, other) => style.getPropertyValue(name).trim() || other;
     return {
       text: style.color,
-      subdued: colour("--body-text-color-subdued", style.color),
       line: colour("--border-color-primary", "#888888"),
       ground: colour("--background-fill-primary", "#ffffff"),
       accent: colour("--color-accent", "#f97316"),
