@@ -72,7 +72,7 @@ def pose_at(frame: int) -> Pose:
     """The ball comes in from the left, bounces twice and rolls on; it rolls as far as it travels."""
     seconds = frame / RATE
     x = 96 + 150 * seconds
-    bounce = abs(np.sin(np.pi * seconds / 0.9)) * 128 * 0.62 ** int(seconds / 0.9)
+    bounce = abs(np.sin(np.pi * seconds)) * 42 * 0.7 ** int(seconds)
     return Pose(x, GROUND - float(bounce), (x - 96) / RADIUS)
 
 
@@ -141,12 +141,16 @@ def _ball(pose: Pose, stripes: Stripes, star: bool) -> np.ndarray:
     sector = np.floor((np.arctan2(turn_v, turn_u) / (2 * np.pi) + 0.5) * len(stripes)).astype(int) % len(stripes)
     colour = np.array(stripes, np.float32)[sector]
     colour[np.hypot(turn_u, turn_v) < 0.16] = (236, 228, 210)
+    # A scuffed surface: plain stripes would give dense motion nothing to hold on to.
+    scuffs = np.random.default_rng(SEED).normal(0, 1, (48, 48)).astype(np.float32)
+    where = np.stack([turn_u, turn_v], axis=-1) * 20 + 23.5
+    colour += 9 * cv2.remap(scuffs, where[..., 0], where[..., 1], cv2.INTER_CUBIC)[..., None]
     if star:
         colour[_in_star(turn_u - 0.5, turn_v, 0.30)] = (255, 226, 40)
     depth = np.sqrt(np.clip(1 - u**2 - v**2, 0, 1))
     light = np.clip(-0.45 * u - 0.6 * v + 0.66 * depth, 0, 1)
     shine = np.clip(light, 0, 1) ** 24
-    surface = colour * (0.45 + 0.65 * light)[..., None] + 70 * shine[..., None]
+    surface = np.clip(colour, 0, 255) * (0.45 + 0.65 * light)[..., None] + 70 * shine[..., None]
     return cv2.resize(surface, (width, height), interpolation=cv2.INTER_AREA)
 
 
@@ -181,7 +185,7 @@ def _sound_frames() -> Iterator[av.AudioFrame]:
     """A soft tone that thumps at each bounce."""
     time = np.arange(round(FRAMES / RATE * SOUND_RATE)) / SOUND_RATE
     wave = 0.02 * np.sin(2 * np.pi * 220 * time)
-    for start in (0.9, 1.8, 2.7):
+    for start in (1.0, 2.0, 2.9):
         since = np.clip(time - start, 0, None)
         wave += (time >= start) * 0.5 * np.exp(-14 * since) * np.sin(2 * np.pi * (90 + 60 * np.exp(-20 * since)) * since)
     for start in range(0, len(wave), 1024):

@@ -79,6 +79,9 @@ class Prepared:
     value: Any = None
 
 
+Rendered = Iterator[tuple[FrameIndex, np.ndarray]]
+
+
 class Method(Protocol):
     """A way to carry an edit. See DESIGN §7; one file per method, one line in the registry."""
 

@@ -22,6 +22,7 @@ REMAINDER_BLUR = 6.0
 INLIER = 1.5  # px
 FEW_INLIERS = 0.5  # share of inliers below which a subject does not move as one piece
 SAMPLES = 1500
+CORRECT_EVERY = 3  # frames; every frame gains 0.3 dB for a third more time
 
 
 class Chain:
@@ -34,19 +35,23 @@ class Chain:
         """source (h, w) uint8 grey; `subject` (h, w) bool, the edited part of the source, or None."""
         self._pixels = grid(source.shape[:2])
         self._source, self._subject = source, subject
-        self._current = source
+        self._current, self._steps = source, 0
+        self._last: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
         self._flow, self._flow_back, self._direct = DenseFlow(), DenseFlow(), DenseFlow()
         self.positions = self._pixels.copy()
         self.confidence = np.ones(source.shape[:2], np.float32)
 
     def advance(self, frame: np.ndarray, subject: np.ndarray | None = None, pool: ThreadPoolExecutor | None = None) -> None:
         """Goes on to the neighbouring frame (h, w) uint8. `subject` (h, w) bool: the edited part of that frame, if known."""
+        # What moved so far goes on moving: without this guess, fast subjects are lost.
+        guess, guess_back = self._last
         if pool is None:
-            there, back = self._flow.flow(frame, self._current), self._flow_back.flow(self._current, frame)
+            there, back = self._flow.flow(frame, self._current, guess), self._flow_back.flow(self._current, frame, guess_back)
         else:
-            future = pool.submit(self._flow_back.flow, self._current, frame)
-            there = self._flow.flow(frame, self._current)
+            future = pool.submit(self._flow_back.flow, self._current, frame, guess_back)
+            there = self._flow.flow(frame, self._current, guess)
             back = future.result()
+        self._last = (sample(there, self._pixels + there), -there)
         at = self._pixels + there
         self.confidence = sample(self.confidence, at) * consistency(there, back, self._pixels)
         # Resampling the displacement keeps the frame's border from dragging absolute positions along.
@@ -54,7 +59,9 @@ class Chain:
         self._current = frame
         if subject is not None and self._subject is not None:
             self._hold_together(subject)
-        self._correct(frame)
+        self._steps += 1
+        if self._steps % CORRECT_EVERY == 0:
+            self._correct(frame)
 
     def _correct(self, frame: np.ndarray) -> None:
         """Compares the carried source picture with the frame and corrects the positions by what is left."""

@@ -193,11 +193,9 @@ class _ColourGraph:
         inner = mask - cv2.erode(mask, kernel, iterations=2, borderType=cv2.BORDER_CONSTANT, borderValue=1)
         if not outer.any() or not inner.any():
             return 0.0
-        near = (
-            cv2.blur(self._lab * inner[..., None], (5, 5))
-            / np.maximum(cv2.blur(inner.astype(np.float32), (5, 5)), 1e-3)[..., None]
-        )
-        step = np.linalg.norm(near - self._lab, axis=2)[(outer > 0) & (cv2.blur(inner.astype(np.float32), (5, 5)) > 0.02)]
+        share = cv2.blur(inner.astype(np.float32), (5, 5))
+        near = cv2.blur(self._lab * inner[..., None], (5, 5)) / np.maximum(share, 1e-3)[..., None]
+        step = np.linalg.norm(near - self._lab, axis=2)[(outer > 0) & (share > 0.02)]
         if not len(step):
             return 0.0
         border = sum(int(edge.sum()) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
@@ -213,9 +211,9 @@ def _cut(small: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return probable
     cv2.setRNGSeed(0)  # the colour models start from k-means: the same click must give the same mask
     work = labels.copy()
-    cv2.grabCut(
-        cv2.cvtColor(small, cv2.COLOR_RGB2BGR), work, None, np.zeros((1, 65)), np.zeros((1, 65)), CUTS, cv2.GC_INIT_WITH_MASK
-    )
+    outer, inner = np.zeros((1, 65)), np.zeros((1, 65))
+    whole = (0, 0, small.shape[1], small.shape[0])  # not used with start labels, but asked for
+    cv2.grabCut(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), work, whole, outer, inner, CUTS, cv2.GC_INIT_WITH_MASK)
     found = (work == cv2.GC_PR_FGD) | (work == cv2.GC_FGD)
     return found if found.any() else probable
 
