@@ -59,9 +59,13 @@ export class Poll {
   async #pack() {
     const { editor } = this;
     const { source } = editor;
-    if (!source.complete && performance.now() - this.indexed >= INDEX_MS) {
+    const { ready, complete } = editor.view.pack;
+    const more = !source.complete && (ready > source.known || complete);
+    if (more && performance.now() - this.indexed >= INDEX_MS) {
       this.indexed = performance.now();
-      if ((await source.refreshIndex()) > 0) editor.changed("pack");
+      const fresh = await source.refreshIndex();
+      if (complete && fresh === 0) source.complete = true; // it ends here, even if some frames have no picture
+      if (fresh > 0) editor.changed("pack");
     }
     source.fill().catch((error) => editor.notices.warn(`The frames cannot be loaded ahead (${error.message}).`));
   }

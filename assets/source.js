@@ -126,7 +126,8 @@ export class FrameSource {
 
   async #range(offset, length) {
     const headers = { Range: `bytes=${offset}-${offset + length - 1}` };
-    const response = await this.fetcher(this.url("pack/data"), { headers });
+    // not through the browser's cache: it lets one request at a time at a growing file, and we keep the bytes ourselves
+    const response = await this.fetcher(this.url("pack/data"), { headers, cache: "no-store" });
     if (!response.ok) throw new Error(`pack/data answered ${response.status}`);
     const bytes = new Uint8Array(await response.arrayBuffer());
     return response.status === 206 ? bytes : bytes.subarray(offset, offset + length);
