@@ -26,10 +26,12 @@ BUG = "Something went wrong inside Anchorline; its log says what. Nothing of you
 class Handlers:
     """Binds controls to work on the session and refreshes all panels afterwards."""
 
-    def __init__(self, store: SessionStore, state: gr.State, frame: gr.Number, canvas: gr.HTML) -> None:
-        self.store, self.state, self.frame, self.canvas = store, state, frame, canvas
-        self.panels: list[Panel] = []
-        self.job, self.cancel = gr.HTML(), gr.Button()
+    def __init__(self, store: SessionStore, canvas: gr.HTML, dock: tuple[gr.HTML, gr.Button], panels: list[Panel]) -> None:
+        """Made inside the page's Blocks, after the components it binds."""
+        self.store, self.canvas, self.panels = store, canvas, panels
+        self.job, self.cancel = dock
+        self.state = gr.State("")
+        self.frame = gr.Number(0, visible="hidden")
         self.timer = gr.Timer(0.5, active=False)
         self.seen = gr.State("")
 

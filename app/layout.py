@@ -20,16 +20,15 @@ from engine import EFFECTS, METHODS, EngineError, method
 TITLE = "Anchorline"
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 # The id goes into the address, so that a reload, a bookmark or a second tab finds the project again.
-REMEMBER = """(id) => {
-  const address = new URL(location); address.searchParams.set('project', id); history.replaceState(null, '', address);
+REMEMBER = """(value) => {
+  if (!value?.project) return;
+  const address = new URL(location); address.searchParams.set('project', value.project); history.replaceState(null, '', address);
 }"""
 
 
 def build_page(store: SessionStore, first: Session) -> gr.Blocks:
     """The whole page over a store of sessions; `first` opens where the address names no project."""
     with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        state = gr.State("")
-        frame = gr.Number(0, visible="hidden", elem_id="frame")
         with gr.Row(elem_id="top"):
             gr.HTML(f"<b>{TITLE}</b>", elem_id="brand")
             setup = gr.HTML(elem_id="setup")
@@ -48,15 +47,13 @@ def build_page(store: SessionStore, first: Session) -> gr.Blocks:
                         of_propagate = propagate.build()
                     with gr.Tab("Export"):
                         of_export = export.build()
-                card, cancel = propagate.dock()
+                dock = propagate.dock()
         Timeline(elem_id="timeline")
-        handlers = Handlers(store, state, frame, canvas)
-        handlers.job, handlers.cancel = card, cancel
-        handlers.panels = [of_source, of_subjects, of_anchors, of_propagate, of_export]
+        handlers = Handlers(store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_export])
         _wire_source(handlers, of_source.parts)
         _wire_subjects(handlers, of_subjects.parts)
         _wire_anchors(handlers, of_anchors.parts)
-        _wire_work(handlers, of_propagate.parts, of_export.parts, cancel)
+        _wire_work(handlers, of_propagate.parts, of_export.parts)
         _wire_page(page, handlers, canvas, first, setup)
     return page
 
@@ -84,7 +81,7 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
     )
     for event, handle, given, name in events:
         done = event(handle, [given], on.outputs, **endpoint(name, "minimal"))
-        done.then(None, [on.state], None, js=REMEMBER)
+        done.then(None, [on.canvas], None, js=REMEMBER)
 
 
 def _wire_subjects(on: Handlers, parts: dict[str, Any]) -> None:
@@ -127,7 +124,7 @@ def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
     on.on(parts["clip"].click, lambda s, f: anchors.approve(s, f, "clip"), name="approve_and_clip", command=edited)
 
 
-def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], cancel: gr.Button) -> None:
+def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
     flat = [control for controls in run["controls"].values() for control in controls]
 
     configs = {name: method(name).Config for name in METHODS}
@@ -141,7 +138,7 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], cancel: g
 
     on.on(run["run"].click, propagate_now, [run["chosen"], *flat], name="propagate", command={"mode": "edited"})
     on.on(out["run"].click, lambda s, f, form, crf: export.run(s, form, crf), [out["format"], out["quality"]], name="export")
-    on.on(cancel.click, stop, name="cancel")
+    on.on(on.cancel.click, stop, name="cancel")
     on.on_tick()
 
 
@@ -159,7 +156,7 @@ def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Sessi
 
         return said(do)
 
-    page.load(load, None, on.outputs, **endpoint()).then(None, [on.state], None, js=REMEMBER)
+    page.load(load, None, on.outputs, **endpoint()).then(None, [on.canvas], None, js=REMEMBER)
     page.load(setup_status, None, [setup], **endpoint())
     gr.Timer(3).tick(setup_status, None, [setup], **endpoint())
     on.on_canvas(canvas.changed)

@@ -143,7 +143,7 @@ def _ball(pose: Pose, stripes: Stripes, star: bool) -> np.ndarray:
     colour[np.hypot(turn_u, turn_v) < 0.16] = (236, 228, 210)
     # A scuffed surface: plain stripes would give dense motion nothing to hold on to.
     scuffs = np.random.default_rng(SEED).normal(0, 1, (48, 48)).astype(np.float32)
-    where = np.stack([turn_u, turn_v], axis=-1) * 20 + 23.5
+    where = (np.stack([turn_u, turn_v], axis=-1) * 20 + 23.5).astype(np.float32)
     colour += 9 * cv2.remap(scuffs, where[..., 0], where[..., 1], cv2.INTER_CUBIC)[..., None]
     if star:
         colour[_in_star(turn_u - 0.5, turn_v, 0.30)] = (255, 226, 40)
