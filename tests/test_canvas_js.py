@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from app.canvas import EditorCanvas, Timeline
+from engine.segmentation.strokes import draw_strokes
+from engine.types import Stroke
 
 ROOT = Path(__file__).resolve().parent.parent
 STROKES = json.loads((ROOT / "tests" / "js" / "strokes.json").read_text(encoding="utf-8"))
@@ -39,6 +41,8 @@ def brushed(width: int, height: int, strokes: list[dict]) -> np.ndarray:
 @pytest.mark.parametrize("case", STROKES, ids=lambda case: case["name"])
 def test_golden_strokes(case: dict) -> None:
     mask = brushed(case["width"], case["height"], case["strokes"])
+    strokes = [Stroke(tuple((x, y) for x, y in one["xy"]), one["radius"], one["mode"]) for one in case["strokes"]]
+    assert np.array_equal(draw_strokes(np.zeros_like(mask), strokes), mask)
     assert int((mask > 0).sum()) == case["count"]
     assert hashlib.sha256(mask.tobytes()).hexdigest() == case["sha256"]
 
