@@ -90,6 +90,7 @@ export class Editor extends EventTarget {
     this.changed("open");
     this.applyView(view);
     await this.source.refreshIndex();
+    this.changed("pack");
     this.seek(view.range[0]);
     await this.seeker.idle();
     this.playback.open(await this.api.times(), hasAudio ? url("audio") : null);

@@ -108,7 +108,7 @@ export class Panel {
     this.zoomText.addEventListener("pointerdown", (event) => event.preventDefault());
     this.zoomText.addEventListener("click", () => this.editor.run("zoomFit"));
     this.status = make("span", { class: "al-status" });
-    this.job = make("span", { class: "al-job", hidden: true }, make("span"), this.#command("cancel", { icon: "close", label: "Cancel the job" }, "cancelJob"));
+    this.job = make("span", { class: "al-work", hidden: true }, make("span"), this.#command("cancel", { icon: "close", label: "Cancel the job" }, "cancelJob"));
     return make(
       "div",
       { class: "al-row", role: "toolbar", "aria-label": "Transport" },

@@ -4,9 +4,10 @@ import { Lru } from "./lru.js";
 
 const HELD = 32;
 
-/** The take shown on an anchor: the approved one, else the newest; undefined without takes. */
+/** The take shown on an anchor: the one picked for a look, else the approved one, else the newest; undefined without takes. */
 export function shownTake(anchor) {
-  return anchor?.takes.find((take) => take.key === anchor.chosen) ?? anchor?.takes.at(-1);
+  const wanted = anchor?.shown ?? anchor?.chosen;
+  return anchor?.takes.find((take) => take.key === wanted) ?? anchor?.takes.at(-1);
 }
 
 /** Whether half-open `ranges` [[start, stop], …] hold `frame`. */

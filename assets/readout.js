@@ -18,9 +18,10 @@ export function spanText(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** One line about a job: "propagate · rendering · 12/60 · 8 s left". */
+/** One line about a job: "Rendering · 12/60 · 8 s left", "export · queued". */
 export function jobText(job) {
   const count = job.total ? `${job.done}/${job.total}` : "";
   const left = job.state === "running" && job.eta !== null && job.eta !== undefined ? `${spanText(job.eta)} left` : "";
-  return [job.kind, job.state === "running" ? job.phase : job.state, count, left].filter(Boolean).join(" · ");
+  const what = job.state === "running" ? [job.phase || job.kind] : [job.kind, job.state];
+  return [...what, count, left].filter(Boolean).join(" · ");
 }

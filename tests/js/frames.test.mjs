@@ -161,6 +161,7 @@ test("the edited picture of a frame", () => {
   const anchors = [{ frame: 4, takes: [take("a"), take("b")], chosen: "a" }, { frame: 6, takes: [take("c"), take("d")], chosen: null }, { frame: 8, takes: [], chosen: null }];
   const view = { anchors, segments: [{ start: 0, stop: 10, key: "K/1", frames: [[0, 3], [8, 9]] }] };
   assert.deepEqual([4, 6].map((frame) => shownTake(anchors.find((one) => one.frame === frame)).key), ["a", "d"]);
+  assert.equal(shownTake({ ...anchors[0], shown: "b" }).key, "b");
   assert.equal(editedAt(view, 4).path, "object/a.png");
   assert.equal(editedAt(view, 2).path, "edited/2.jpg?v=K%2F1");
   assert.equal(editedAt(view, 8).kind, "rendered");
