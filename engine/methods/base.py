@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from engine.pictures import Pictures
 from engine.types import Edit, FrameIndex, FrameRange
 
 
@@ -37,12 +38,6 @@ class Frames(Protocol):
 
     def get(self, frame: FrameIndex) -> np.ndarray: ...
     def frames(self, span: FrameRange) -> Iterator[np.ndarray]: ...
-
-
-class Pictures(Protocol):
-    """Small pictures with quick random access (the frame pack)."""
-
-    def gray(self, frame: FrameIndex, size: tuple[int, int] | None = None) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
+from engine.segmentation.outline import full_outline
 from engine.types import Point
 
 WORK_SIDE = 288  # px of the crop's longer side while cutting
@@ -38,7 +39,7 @@ class GraphCut:
         labels = _labels(small, seeds, crop.inner(box), crop.reduced(prior))
         cut = _cut(small, labels)
         cut = _kept_parts(cut, seeds)
-        whole[crop.rows, crop.columns] = _to_full(piece, cut)
+        whole[crop.rows, crop.columns] = full_outline(cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY), cut.astype(np.float32))
         _force(whole, points)
         return whole
 
@@ -235,30 +236,6 @@ def _kept_parts(cut: np.ndarray, seeds: _Seeds) -> np.ndarray:
         if inner and i not in clicked_out and area < 0.02 * cut.size:
             cut = cut | (holes == i)
     return cut
-
-
-def _to_full(piece: np.ndarray, cut: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: the cut at full size, its outline drawn to the picture's edges by a guided filter."""
-    height, width = piece.shape[:2]
-    soft = cv2.resize(cut.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    if (height, width) == cut.shape:
-        return cut.astype(np.uint8) * 255
-    radius = max(2, round(1.5 * width / cut.shape[1]))
-    guide = cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    filtered = _guided(guide, soft, radius, 1e-4)
-    return np.clip(np.rint(((filtered - 0.5) * 3 + 0.5) * 255), 0, 255).astype(np.uint8)
-
-
-def _guided(guide: np.ndarray, target: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
-    """Guided image filter (He et al., 2010, eq. 5–8) with box windows of 2·radius + 1 px."""
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return cv2.blur(values, (2 * radius + 1, 2 * radius + 1))
-
-    mean_guide, mean_target = mean(guide), mean(target)
-    slope = (mean(guide * target) - mean_guide * mean_target) / (mean(guide * guide) - mean_guide**2 + epsilon)
-    offset = mean_target - slope * mean_guide
-    return mean(slope) * guide + mean(offset)
 
 
 def _force(whole: np.ndarray, points: Sequence[Point]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from engine.methods.base import Pictures
+from engine.pictures import Pictures
 from engine.types import FrameRange, Tracks
 
 WINDOW = (21, 21)
