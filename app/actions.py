@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any
 
 from engine import Project, RecipeError, acts
@@ -49,11 +50,18 @@ ACTIONS: dict[str, Action] = {
 
 
 def checked(name: str, args: dict[str, Any]) -> tuple[Action, dict[str, Any]]:
-    """The action and its arguments. Raises RecipeError for an unknown action or argument, by name."""
+    """The action and its arguments. Raises RecipeError for an unknown action, an unknown or a missing argument, by name."""
     action = ACTIONS.get(name)
     if action is None:
         raise RecipeError(f"There is no action {name[:40]!r}.")
     unknown = sorted(set(args) - action.args)
     if unknown:
         raise RecipeError(f"The action {name} has no argument {unknown[0][:40]!r}.")
+    needed = [
+        parameter.name
+        for parameter in signature(action.function).parameters.values()
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty and parameter.name not in args
+    ]
+    if needed:
+        raise RecipeError(f"The action {name} needs the argument {needed[0]!r}.")
     return action, args

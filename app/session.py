@@ -77,12 +77,8 @@ class Session:
 
     def _act(self, name: str, args: dict[str, Any]) -> None:
         action, args = checked(name, args)
-        try:
-            merge = ":".join([name, *(str(args[part]) for part in action.merge)]) if action.merge else None
-            project = self.editor.act(action.function, action.label, merge, **args)
-        except TypeError as error:
-            # A missing argument is the caller's mistake, not a bug: say which act it was.
-            raise ProjectError(f"The act {name} lacks an argument it needs ({', '.join(sorted(action.args))}).") from error
+        merge = ":".join([name, *(str(args.get(part)) for part in action.merge)]) if action.merge else None
+        project = self.editor.act(action.function, action.label, merge, **args)
         if name == "add_subject":
             self._subject = project.subjects[-1].id
 

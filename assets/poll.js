@@ -8,6 +8,8 @@ const HURRY_MS = 6000; // how long a job that was just asked for may take to app
 /** Whether a job is still under way. */
 export const active = (job) => Boolean(job) && ["queued", "running"].includes(job.state);
 
+const mark = (job) => (job ? `${job.id}:${job.state}` : "");
+
 export class Poll {
   constructor(editor) {
     Object.assign(this, { editor, timer: null, running: false, indexed: 0, hurriedUntil: 0 });
@@ -87,5 +89,7 @@ export class Poll {
       else editor.view = next;
     }
     editor.changed("status");
+    // Work that began or ended by itself: the panels beside the canvas follow.
+    if (mark(before.job) !== mark(status.job)) editor.trigger("changed", { rev: status.rev, frame: editor.frame });
   }
 }

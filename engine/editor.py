@@ -75,7 +75,7 @@ class Editor:
     def rev(self) -> int:
         return self.journal.rev
 
-    def act(self, function: Callable[..., Project], label: str, merge: str | None = None, **args: Any) -> Project:
+    def act(self, function: Callable[..., Project], label: str, merge: str | None = None, /, **args: Any) -> Project:
         """Applies a pure act, derives what follows from it, writes it down."""
         with self._lock:
             return self.commit(function(self.project, **args), label, merge)

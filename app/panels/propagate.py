@@ -44,7 +44,7 @@ def run(session: Session, name: str, config: dict[str, Any]) -> None:
     """Sets the method and its config, then hands the work to a worker."""
     edit = session.editor.project.edit
     if (edit.method, edit.config) != (name, config):
-        session.editor.act(acts.set_edit, "Method", merge="method", method=name, config=config)
+        session.editor.act(acts.set_edit, "Method", "method", method=name, config=config)
     session.submit("propagate")
 
 
