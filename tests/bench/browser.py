@@ -24,6 +24,7 @@ FLAGS = [
 ]
 VIEWPORT = {"width": 1400, "height": 900}
 OPEN_WITHIN = 120_000  # ms
+OPENED = "window.anchorline?.root.dataset.ready === '1' && window.anchorlineTimeline"
 
 
 @contextmanager
@@ -46,20 +47,21 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def editor_page(browser: Browser, server: EditorServer, script: str) -> Iterator[Page]:
-    """The page of the server's project with `script` run in it, as a new visitor sees it: nothing is cached."""
+    """The page of the server's project with `script` run in it, as a new visitor sees it: nothing is cached.
+
+    Raises:
+        BenchError: the page does not open, or fails while it is measured.
+    """
     from playwright.sync_api import Error
 
     context = browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
     try:
         page = context.new_page()
         page.goto(server.page)
-        try:
-            page.wait_for_function(
-                "window.anchorline?.root.dataset.ready === '1' && window.anchorlineTimeline", timeout=OPEN_WITHIN
-            )
-        except Error as error:
-            raise BenchError(f"The editor's page did not open its project: {error.message.splitlines()[0]}") from error
+        page.wait_for_function(OPENED, timeout=OPEN_WITHIN)
         page.evaluate(script)
         yield page
+    except Error as error:
+        raise BenchError(f"The editor's page failed: {error.message.splitlines()[0]}") from error
     finally:
         context.close()

@@ -48,13 +48,14 @@ class EditorServer:
     @property
     def page(self) -> str:
         """The address of the project it opened. Waits until the editor says it."""
-        while time.monotonic() - self._started < START_WITHIN:
+        while True:
             for line in self._said().splitlines():
                 if line.startswith(ANNOUNCES):
                     return line.removeprefix(ANNOUNCES).strip()
             self._check()
+            if time.monotonic() - self._started > START_WITHIN:
+                raise BenchError("The editor did not say where it is.")
             time.sleep(0.01)
-        raise BenchError("The editor did not say where it is.")
 
     @property
     def project(self) -> str:

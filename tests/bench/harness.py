@@ -180,10 +180,11 @@ def main(arguments: Sequence[str], benches: dict[str, Bench] | None = None) -> i
         print(f"The folder for {options.json.name} does not exist: {options.json.parent}.", file=sys.stderr)
         return 1
     report, seconds = measure(benches[options.name], options)
-    print(report.table())
+    ran_on = machine()
+    print(f"{report.table()}\n{ran_on}; {seconds:.0f} s")
     if options.json:
         command = shlex.join(["python", "launch.py", "bench", *arguments])
-        told = {"command": command, "machine": machine(), "seconds": round(seconds, 1)}
+        told = {"command": command, "machine": ran_on, "seconds": round(seconds, 1)}
         body = {"name": options.name, "figures": report.as_json(), **told}
         try:
             options.json.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

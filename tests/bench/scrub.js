@@ -69,33 +69,38 @@
     return [...Array(view.clip.frames).keys()].filter(tests[kind]);
   }
 
-  /** Watches a drag on the timeline until `end()`: which frames its events asked for, which were drawn, their barcodes. */
-  function watchDrag(cell, most) {
-    const { stats } = editor();
+  /**
+   * Drags along `xs` (screen px) on the timeline, whose canvas has been pressed: one event every `every` ms.
+   * Which frames the events asked for and when, which were drawn and when, and what their barcodes say.
+   */
+  async function drag(xs, y, every, cell) {
+    const { seeker, stats } = editor();
     const lanes = window.anchorlineTimeline.canvas;
     const asked = [];
     const shown = [];
     // A row of pixels of each picture is put aside at once and read at the end: reading stops the browser.
-    const kept = new OffscreenCanvas(cell * 18, most);
+    const kept = new OffscreenCanvas(cell * 18, xs.length * 2);
     const pen = kept.getContext("2d");
-    const moved = () => asked.push([performance.now(), editor().want]);
     const drawn = () => {
-      if (shown.length >= most) return;
+      if (shown.length >= kept.height) return;
       pen.drawImage(picture(), 0, Math.floor(cell * 1.5), cell * 18, 1, 0, shown.length, cell * 18, 1);
       shown.push([performance.now(), editor().frame]);
     };
     stats.drawn.length = 0;
-    lanes.addEventListener("pointermove", moved);
     editor().addEventListener("frame", drawn);
-    const end = async () => {
-      await editor().seeker.idle();
-      lanes.removeEventListener("pointermove", moved);
-      editor().removeEventListener("frame", drawn);
-      const codes = shown.map((_, row) => decode(pen.getImageData(0, row, cell * 18, 1).data, cell));
-      return { asked, shown, codes, drawn: [...stats.drawn] };
-    };
-    return { end };
+    const start = performance.now();
+    for (const [at, x] of xs.entries()) {
+      await sleep(Math.max(0, start + at * every - performance.now()));
+      const now = performance.now();
+      const place = { clientX: x, clientY: y, pointerId: 1, pointerType: "mouse", isPrimary: true, buttons: 1 };
+      lanes.dispatchEvent(new PointerEvent("pointermove", { ...place, bubbles: true, cancelable: true }));
+      asked.push([now, editor().want]);
+    }
+    await seeker.idle();
+    editor().removeEventListener("frame", drawn);
+    const codes = shown.map((_, row) => decode(pen.getImageData(0, row, cell * 18, 1).data, cell));
+    return { asked, shown, codes, drawn: [...stats.drawn] };
   }
 
-  window.bench = { barcode, seeks, bare, frames, watchDrag };
+  window.bench = { barcode, seeks, bare, frames, drag };
 })();
