@@ -3,6 +3,7 @@
 import { Lru } from "./lru.js";
 
 const HELD = 32;
+const AHEAD = 4; // pictures under way before they are needed; more would only wait for each other
 
 /** The take shown on an anchor: the one picked for a look, else the approved one, else the newest; undefined without takes. */
 export function shownTake(anchor) {
@@ -28,6 +29,7 @@ export class Pictures {
     this.url = url;
     this.edited = new Lru(HELD, { drop: (bitmap) => bitmap.close() });
     this.loading = new Map();
+    this.latency = 0; // ms that an edited picture takes to come, lately
   }
 
   close() {
@@ -70,7 +72,7 @@ export class Pictures {
     if (frame < 0 || frame >= view.clip.frames) return;
     const needs = this.needs(view, frame, mode);
     if (needs.source) this.source.prepare(frame);
-    if (needs.edited) this.#load(needs.edited.path).catch(() => {});
+    if (needs.edited && this.loading.size < AHEAD) this.#load(needs.edited.path).catch(() => {});
   }
 
   async #load(path) {
@@ -83,10 +85,12 @@ export class Pictures {
   }
 
   async #fetch(path) {
+    const asked = performance.now();
     const response = await fetch(this.url(path));
     if (!response.ok) throw new Error(`${path} answered ${response.status}`);
     const bitmap = await createImageBitmap(await response.blob());
     this.edited.set(path, bitmap);
+    this.latency += (performance.now() - asked - this.latency) / 4;
     return bitmap;
   }
 }

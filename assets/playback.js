@@ -119,6 +119,13 @@ export class Playback {
     return this.origin + (this.rate * (performance.now() - this.since)) / 1000;
   }
 
+  /** Gets pictures that can still come in time: what takes long is asked for that much earlier. */
+  #lookAhead(frame) {
+    const perFrame = (endTime(this.times) * 1000) / this.times.length / Math.abs(this.rate);
+    const late = this.editor.mode === "source" ? 0 : Math.min(24, Math.floor(this.editor.pictures.latency / perFrame));
+    for (let k = 1 + late; k <= AHEAD + late; k++) this.editor.prepare(frame + k * Math.sign(this.rate));
+  }
+
   #step() {
     if (!this.playing) return;
     const [start, stop] = this.#bounds();
@@ -132,7 +139,7 @@ export class Playback {
     if (over) this.#setTime(this.rate > 0 ? this.times[start] : end - 1e-3);
     const frame = over ? (this.rate > 0 ? start : stop - 1) : Math.max(start, Math.min(stop - 1, frameAt(this.times, time)));
     if (frame !== this.editor.want) this.editor.playTo(frame);
-    for (let k = 1; k <= AHEAD; k++) this.editor.prepare(frame + k * Math.sign(this.rate) * Math.max(1, Math.abs(this.rate) >> 1));
+    this.#lookAhead(frame);
     this.tick = requestAnimationFrame(() => this.#step());
     return undefined;
   }
