@@ -39,6 +39,8 @@ class Session:
         self.editor = Editor(folder)
         self.viewer = Viewer(self.editor.workspace, self.editor.project.video)
         self.jobs = jobs
+        jobs.adopt(self.editor.journal)
+        self.editor.workspace.sweep()
         self.question: tuple[int, str, str] | None = None
         """Open question about a take that reaches outside the mask: frame, key, sentence."""
         self._picked: dict[int, str] = {}

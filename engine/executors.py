@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import queue
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 RenderSegment = Callable[["Material", Segment, Step], None]
 MAX_ATTEMPTS = 3
+GRACE = 2.0  # seconds that workers have to notice a stop
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,23 +74,25 @@ class PoolExecutor:
                 done += self._attempt(left, total, done, step)
                 return
             except BrokenProcessPool:
+                progress.check()
                 left = [task for task in left if not material.is_done(task.segment)]
                 done = total - sum(task.segment.stop - task.segment.start for task in left)
+            finally:
+                material.workspace.sweep()
         raise MethodError(f"A worker process died {MAX_ATTEMPTS} times, probably out of memory; run with --executor serial.")
 
     def _attempt(self, tasks: list[SegmentTask], total: int, done: int, step: Step) -> int:
         spawn = multiprocessing.get_context("spawn")
-        with spawn.Manager() as manager:
-            beats, stop = manager.Queue(), manager.Event()
-            with ProcessPoolExecutor(self._workers, spawn, initializer=_enter, initargs=(beats, stop)) as pool:
-                running: set[Future[None]] = {pool.submit(_work, task) for task in tasks}
-                try:
-                    return _await(running, beats, total, done, step)
-                except BaseException:
-                    stop.set()
-                    for future in running:
-                        future.cancel()
-                    raise
+        beats, stop = spawn.Queue(), spawn.Event()
+        count = min(self._workers, len(tasks))
+        with ProcessPoolExecutor(count, spawn, initializer=_enter, initargs=(beats, stop)) as pool:
+            running: set[Future[None]] = {pool.submit(_work, task) for task in tasks}
+            try:
+                return _await(running, beats, total, done, step)
+            except BaseException:
+                stop.set()
+                _end(running)
+                raise
 
 
 def _await(running: set[Future[None]], beats: Any, total: int, done: int, step: Step) -> int:
@@ -104,6 +111,15 @@ def _await(running: set[Future[None]], beats: Any, total: int, done: int, step: 
     return count
 
 
+def _end(running: set[Future[None]]) -> None:
+    """Waits a moment for the workers to notice; those deep in one call are killed (`sweep` clears up behind them)."""
+    for future in running:
+        future.cancel()
+    _, late = wait(running, timeout=GRACE)
+    for child in multiprocessing.active_children() if late else ():
+        child.kill()
+
+
 # A process of the pool gets its ends of the wires once, when it starts.
 _wires: dict[str, Any] = {}
 
@@ -111,8 +127,20 @@ _wires: dict[str, Any] = {}
 def _enter(beats: Any, stop: Any) -> None:
     from engine.device import one_thread
 
+    # Ctrl+C goes to the whole group of processes; only the first one decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch_parent, daemon=True).start()
+    beats.cancel_join_thread()
     one_thread()
     _wires.update(beats=beats, stop=stop)
+
+
+def _watch_parent() -> None:
+    """Ends this process when the one that started it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(130)
 
 
 def _work(task: SegmentTask) -> None:

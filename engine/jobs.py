@@ -4,27 +4,34 @@ A job is written to the project's journal when it is taken on and whenever its s
 (engine/worker.py) gets the job on standard input and tells its progress as lines of JSON on standard output;
 a closed input (cancel, or the server has died) makes it stop and clean up.
 
-States: queued → running → done | failed | cancelled. A job found running when its project is opened again is
-"interrupted": what it had finished is on disk and is not done again.
+States: queued → running → done | failed | cancelled. A job found queued or running when its project is opened again
+is "interrupted": what it had finished is on disk and is not done again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import subprocess
 import sys
 import threading
 import uuid
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.errors import EngineError
 from engine.journal import Journal
 from engine.project import to_json
+from engine.workspace import Workspace
 
 ACTIVE = ("queued", "running")
 WORKERS = 2
-KILL_AFTER = 10.0  # seconds a cancelled worker has to clean up
+KILL_AFTER = 3.0  # seconds a cancelled worker has to clean up; it gives itself less (engine/worker.py)
+INTERRUPTED = "The editor was closed while this ran. What was finished is kept: run it again to go on."
+log = logging.getLogger("anchorline")
 
 
 @dataclass
@@ -81,6 +88,18 @@ class JobManager:
         self._start_next()
         return job
 
+    def adopt(self, journal: Journal) -> None:
+        """Takes in the jobs that an earlier server left unfinished in this project: they count as interrupted."""
+        with self._lock:
+            known = {job.id for job in self.of(journal)}
+            for body in reversed(journal.jobs()):
+                if body.get("state") not in ACTIVE or body.get("id") in known:
+                    continue
+                about = {name: body[name] for name in ("done", "total", "seconds", "phase") if name in body}
+                job = Job(body["id"], body["kind"], {}, journal, {}, "interrupted", message=INTERRUPTED, **about)
+                self._jobs[job.id] = job
+                self._save(job)
+
     def get(self, job: str) -> Job | None:
         """None for an id that this server never heard of: unknown is not done."""
         return self._jobs.get(job)
@@ -118,8 +137,11 @@ class JobManager:
             self._closed = True
             self._waiting.clear()
             running = [job.process for job in self._running if job.process]
-        for process in running:
-            _stop(process)
+        stoppers = [threading.Thread(target=_stop, args=(process,)) for process in running]
+        for stopper in stoppers:
+            stopper.start()
+        for stopper in stoppers:
+            stopper.join()
 
     def _start_next(self) -> None:
         with self._lock:
@@ -136,23 +158,47 @@ class JobManager:
     def _run(self, job: Job) -> None:
         try:
             self._save(job)
-            lines = _Worker(job)
-            for line in lines:
+            worker = _Worker(job)
+            with self._lock:
+                job.process = worker.process
+                unwanted = job.state != "running" or self._closed  # cancelled before there was a process to stop
+            if unwanted:
+                _stop(worker.process)
+            for line in worker:
                 with self._lock:
                     if job.state == "running":
                         _take_report(job, line)
             with self._lock:
                 if job.state == "running":
-                    _take_end(job, lines.code, lines.errors)
-                self._save(job)
-        finally:
+                    _take_end(job, worker.code, worker.errors)
+        except OSError as error:
             with self._lock:
-                self._running.remove(job)
+                job.state, job.message = (
+                    "failed",
+                    f"The worker process cannot be started: {error.strerror}; close other programs.",
+                )
+        finally:
+            self._end(job)
             self._start_next()
 
+    def _end(self, job: Job) -> None:
+        """Clears up behind a worker, however it ended, and makes room for the next job."""
+        try:
+            Workspace(job.journal.folder).sweep()
+        except OSError as error:
+            log.warning("working files of the %s job are left: %s", job.kind, error)
+        with self._lock:
+            self._running.remove(job)
+            self._save(job)
+
     def _save(self, job: Job) -> None:
-        if not self._closed:
+        """Writes the job down. A full disk must not stop the job: its state is in memory, and its end says what failed."""
+        if self._closed:
+            return
+        try:
             job.journal.save_job(job.id, job.view())
+        except EngineError as error:
+            log.warning("the state of the %s job was not saved: %s", job.kind, error)
 
 
 class _Worker:
@@ -161,36 +207,39 @@ class _Worker:
     def __init__(self, job: Job) -> None:
         self.code, self.errors = 0, ""
         self._tail: deque[str] = deque(maxlen=40)
-        self._process = job.process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "engine.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            errors="replace",
         )
-        assert self._process.stdin and self._process.stderr
         order = {"folder": str(job.journal.folder), "kind": job.kind, "args": job.args, "document": job.document}
-        try:
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died at once; its exit code and last words say why
+        threading.Thread(target=self._give, args=(json.dumps(order),), daemon=True).start()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def _listen(self) -> None:
-        assert self._process.stderr
-        self._tail.extend(self._process.stderr)
+    def _give(self, order: str) -> None:
+        """Hands the order over. Not on the thread that listens: a worker that does not read must not hold it up."""
+        assert self.process.stdin
+        with contextlib.suppress(OSError, ValueError):  # it died, or was stopped, at once; its exit code says why
+            self.process.stdin.write(order + "\n")
+            self.process.stdin.flush()
 
-    def __iter__(self) -> Any:
-        assert self._process.stdout
-        for line in self._process.stdout:
+    def _listen(self) -> None:
+        assert self.process.stderr
+        self._tail.extend(self.process.stderr)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        assert self.process.stdout
+        for line in self.process.stdout:
             try:
                 yield json.loads(line)
             except ValueError:
                 self._tail.append(line)  # a library printed something; keep it for the error text
-        self.code = self._process.wait()
+        self.code = self.process.wait()
         self._listener.join(timeout=5)
         self.errors = "".join(self._tail)
 
@@ -215,11 +264,10 @@ def _take_end(job: Job, code: int, errors: str) -> None:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    try:
+    """Closes the worker's input, which asks it to stop, and kills it when it does not."""
+    with contextlib.suppress(OSError, ValueError):  # it is gone already
         if process.stdin:
             process.stdin.close()
-    except OSError:
-        pass  # it is gone already
     try:
         process.wait(KILL_AFTER)
     except subprocess.TimeoutExpired:

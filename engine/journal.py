@@ -87,10 +87,13 @@ class Journal:
         self.objects = Objects(folder / "objects")
         self._lock = threading.RLock()
         self._db = _connect(folder / DATABASE)
-        layout = int(self._meta("layout") or 0)
-        if layout > LAYOUT:
-            raise ProjectError("This project was made by a newer Anchorline; update to open it.")
-        self._project = self._load()
+        try:
+            if int(self._meta("layout") or 0) > LAYOUT:
+                raise ProjectError("This project was made by a newer Anchorline; update to open it.")
+            self._project = self._load()
+        except BaseException:
+            self._db.close()
+            raise
 
     @classmethod
     def create(cls, folder: Path, project: Project) -> Journal:
@@ -150,9 +153,20 @@ class Journal:
         """What undo would take back and redo would bring again; None where there is nothing."""
         with self._lock:
             head, first = int(self._meta("head")), int(self._meta("first"))
-            back = self._db.execute("select label from act where id = ? and id > ?", (head, first)).fetchone()
-            forth = self._db.execute("select label from act where id > ? order by id limit 1", (head,)).fetchone()
-        return (back[0] if back else None, forth[0] if forth else None)
+            back = self._read("select label from act where id = ? and id > ?", head, first)
+            forth = self._read("select label from act where id > ? order by id limit 1", head)
+        return (back[0][0] if back else None, forth[0][0] if forth else None)
+
+    def note(self, name: str) -> str:
+        """A remark kept with the project that is no part of the document; "" where there is none."""
+        with self._lock:
+            return self._meta(f"note:{name}")
+
+    def set_note(self, name: str, value: str) -> None:
+        with self._lock, self._guarded() as db:
+            db.execute(
+                "insert into meta values (?, ?) on conflict (name) do update set value = excluded.value", (f"note:{name}", value)
+            )
 
     def save_job(self, job: str, body: dict[str, Any]) -> None:
         with self._lock, self._guarded() as db:
@@ -164,7 +178,7 @@ class Journal:
     def jobs(self, limit: int = 20) -> list[dict[str, Any]]:
         """The newest jobs, newest first."""
         with self._lock:
-            rows = self._db.execute("select body from job order by at desc limit ?", (limit,)).fetchall()
+            rows = self._read("select body from job order by at desc limit ?", limit)
         return [json.loads(body) for (body,) in rows]
 
     def close(self) -> None:
@@ -173,11 +187,11 @@ class Journal:
 
     def _move(self, query: str, nothing: str) -> Project:
         with self._lock:
-            row = self._db.execute(query, (int(self._meta("head")),)).fetchone()
-            if row is None or row[0] is None:
+            rows = self._read(query, int(self._meta("head")))
+            if not rows or rows[0][0] is None:
                 raise ProjectError(nothing)
             with self._guarded() as db:
-                self._advance(db, row[0])
+                self._advance(db, rows[0][0])
             self._project = self._load()
             return self._project
 
@@ -186,12 +200,25 @@ class Journal:
         db.execute("update meta set value = cast(value as integer) + 1 where name = 'rev'")
 
     def _load(self) -> Project:
-        row = self._db.execute("select document from act where id = ?", (int(self._meta("head")),)).fetchone()
-        return from_json(json.loads(zlib.decompress(row[0])))
+        try:
+            ((document,),) = self._read("select document from act where id = ?", int(self._meta("head")))
+            return from_json(json.loads(zlib.decompress(document)))
+        except (ValueError, TypeError, KeyError, zlib.error) as error:
+            raise ProjectError(
+                f"The project in {self.folder.name} is damaged ({DATABASE} cannot be read); restore the folder from a copy."
+            ) from error
 
     def _meta(self, name: str) -> str:
-        row = self._db.execute("select value from meta where name = ?", (name,)).fetchone()
-        return row[0] if row else ""
+        rows = self._read("select value from meta where name = ?", name)
+        return rows[0][0] if rows else ""
+
+    def _read(self, query: str, *values: Any) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise ProjectError(
+                f"The project in {self.folder.name} cannot be read: {error}; restore the folder from a copy."
+            ) from error
 
     def _guarded(self) -> _Transaction:
         return _Transaction(self._db)

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,15 @@ from engine.project import from_json
 from engine.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
 from engine.workspace import Workspace
 
+GRACE = 0.8  # seconds between the polite end and the other one
 NICENESS = 10  # the page and the person's other programs come first
 
 
 def main() -> int:
-    order = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:  # stopped before it began
+        return 130
+    order = json.loads(line)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     if hasattr(os, "nice"):
@@ -39,10 +44,16 @@ def main() -> int:
     except Cancelled:
         return 130
     except EngineError as error:
-        _say({"message": str(error)})
-        return 1
-    _say({"result": result, "message": result.get("message", "Done.")})
-    return 0
+        return _end({"message": str(error)}, 1)
+    return _end({"result": result, "message": result.get("message", "Done.")}, 0)
+
+
+def _end(report: dict[str, Any], code: int) -> int:
+    try:
+        _say(report)
+    except Cancelled:
+        return 130
+    return code
 
 
 def run(order: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -74,10 +85,16 @@ def _certificate(report: Any) -> dict[str, int]:
 
 
 def _watch(stop: threading.Event) -> None:
-    """Sets `stop` when the server closes our input, or has died."""
+    """Stops the work when the server closes our input, or has died: politely, then at once.
+
+    The second step is for work that is deep in one long call. Nothing is lost by it: what is finished was renamed
+    into place, and whoever opens the project next sweeps the working files of dead processes.
+    """
     with contextlib.suppress(ValueError, OSError):
         sys.stdin.read()
     stop.set()
+    time.sleep(GRACE)
+    os._exit(130)
 
 
 def _report(status: Status) -> None:
@@ -86,7 +103,10 @@ def _report(status: Status) -> None:
 
 
 def _say(report: dict[str, Any]) -> None:
-    print(json.dumps(report), flush=True)
+    try:
+        print(json.dumps(report), flush=True)
+    except BrokenPipeError as error:  # nobody listens any more: the server has died
+        raise Cancelled from error
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +21,13 @@ from tempfile import mkdtemp
 from typing import Any
 
 from engine.errors import MediaError
+from engine.processes import alive
 
 ENGINE_VERSION = 1
 """Counts up when the same inputs would give other pixels; part of every content key."""
+
+SCRATCH = re.compile(r"(\d+)-")
+PART = re.compile(r"\..*\.part-(\d+)(\.|$)")
 
 
 class Workspace:
@@ -51,7 +57,7 @@ class Workspace:
         place = self.cache / "scratch"
         try:
             place.mkdir(parents=True, exist_ok=True)
-            folder = Path(mkdtemp(dir=place))
+            folder = Path(mkdtemp(prefix=f"{os.getpid()}-", dir=place))
         except OSError as error:
             raise MediaError(
                 f"Cannot write working files in the project: {error.strerror}; free some disk space and try again."
@@ -60,6 +66,14 @@ class Workspace:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Removes what killed processes left: their scratch folders, and exports that were being written."""
+        for pattern, place in ((SCRATCH, self.cache / "scratch"), (PART, self.exports)):
+            for left in place.glob("*") if place.is_dir() else ():
+                found = pattern.match(left.name)
+                if found and not alive(int(found[1])):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def content_key(**parts: Any) -> str:

@@ -17,7 +17,7 @@ import os
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from engine.errors import MediaError
 
@@ -36,11 +36,14 @@ class RecordWriter:
 
     def __init__(self, folder: Path, resume: bool = True) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "done.json").unlink(missing_ok=True)
-        mode = "r+b" if resume and (folder / "index").exists() else "w+b"
-        self._data = open(folder / "data", mode if (folder / "data").exists() else "w+b")
-        self._index = open(folder / "index", mode)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "done.json").unlink(missing_ok=True)
+            mode = "r+b" if resume and (folder / "index").exists() else "w+b"
+            self._data = open(folder / "data", mode if (folder / "data").exists() else "w+b", buffering=0)
+            self._index = open(folder / "index", mode, buffering=0)
+        except OSError as error:
+            raise _cannot_write(error) from error
         rows = _read_rows(self._index.read()) if resume else []
         size = os.fstat(self._data.fileno()).st_size
         while rows and rows[-1][1] + rows[-1][2] > size:
@@ -54,22 +57,25 @@ class RecordWriter:
 
     def append(self, frame: int, blob: bytes) -> None:
         try:
-            self._data.write(blob)
-            self._data.flush()
-            self._index.write(ROW.pack(frame, self._end, len(blob)))
-            self._index.flush()
+            _write_all(self._data, blob)
+            _write_all(self._index, ROW.pack(frame, self._end, len(blob)))
         except OSError as error:
-            raise MediaError(f"Cannot write {self.folder.name}: {error.strerror}; free some disk space and run again.") from error
+            raise _cannot_write(error) from error
         self._end += len(blob)
         self.frames.append(frame)
 
     def finish(self, meta: dict[str, Any] | None = None) -> None:
-        for file in (self._data, self._index):
-            file.flush()
-            os.fsync(file.fileno())
         temporary = self.folder / "done.json.tmp"
-        temporary.write_text(json.dumps({"count": len(self.frames), "meta": meta or {}}), encoding="utf-8")
-        os.replace(temporary, self.folder / "done.json")
+        try:
+            for file in (self._data, self._index):
+                os.fsync(file.fileno())
+            with open(temporary, "w", encoding="utf-8") as done:
+                json.dump({"count": len(self.frames), "meta": meta or {}}, done)
+                done.flush()
+                os.fsync(done.fileno())
+            os.replace(temporary, self.folder / "done.json")
+        except OSError as error:
+            raise _cannot_write(error) from error
         self.close()
 
     def close(self) -> None:
@@ -135,3 +141,14 @@ class RecordReader:
 
 def _read_rows(raw: bytes) -> list[tuple[int, int, int]]:
     return list(ROW.iter_unpack(raw[: len(raw) // ROW.size * ROW.size]))
+
+
+def _write_all(file: IO[Any], blob: bytes) -> None:
+    """An unbuffered file may take a part; what does not fit must be an error here, not when the file is closed."""
+    rest = memoryview(blob)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _cannot_write(error: OSError) -> MediaError:
+    return MediaError(f"Cannot write to the project's cache: {error.strerror}; free some disk space and run again.")

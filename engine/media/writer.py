@@ -26,6 +26,7 @@ from engine.media.frames import FrameReader, check_span
 from engine.media.images import encode_png
 from engine.media.probe import file_url
 from engine.media.sound import SoundTrack
+from engine.processes import alive
 from engine.types import FrameRange, Video
 
 CODECS = {".mp4": "h264", ".mov": "prores", "": "png"}
@@ -214,20 +215,8 @@ def _sweep(folder: Path, start: str, suffix: str) -> None:
     """Removes what exports to this name left when their process was killed."""
     for left in folder.glob(glob.escape(start) + "*" + glob.escape(suffix)):
         number = left.name[len(start) : len(left.name) - len(suffix)]
-        if number.isdigit() and (int(number) == os.getpid() or not _alive(int(number))):
+        if number.isdigit() and (int(number) == os.getpid() or not alive(int(number))):
             _remove(left)
-
-
-def _alive(process: int) -> bool:
-    if os.name != "posix":  # elsewhere there is no harmless way to ask
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _replace(temporary: Path, out: Path) -> None:
