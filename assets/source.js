@@ -10,6 +10,7 @@ const CHUNK_FRAMES = 24;
 const MEMORY_BYTES = 200e6;
 const FILL = 0.85; // of the memory is filled ahead of need; the rest is for chunks larger than the average
 const BITMAPS = 48;
+const QUIET_MS = 300; // no chunk is begun for so long after a jump: the next jump must not wait behind it
 
 /** Rows of the pack's index: [[frame, offset, length], …] from an ArrayBuffer of little-endian uint64 triples. */
 export function parseIndex(buffer) {
@@ -48,6 +49,9 @@ export class FrameSource {
     this.complete = false;
     this.centre = 0;
     this.misses = 0;
+    this.lastMiss = 0;
+    this.quietUntil = 0;
+    this.loading = null;
     this.bitmaps = new Lru(BITMAPS, { drop: (bitmap) => bitmap.close() });
     this.chunks = new Lru(memory, { weigh: (chunk) => chunk.bytes });
     this.singles = new Lru(memory / 10, { weigh: (bytes) => bytes.byteLength });
@@ -107,6 +111,7 @@ export class FrameSource {
   async bytes(frame) {
     const held = this.#held(frame);
     if (held) return held;
+    this.#makeWay(frame);
     this.misses += 1;
     try {
       const row = this.rows[frame];
@@ -118,19 +123,30 @@ export class FrameSource {
     }
   }
 
+  /** A jump to what is not in memory goes before the chunk that is being read; going on frame by frame wants the chunk. */
+  #makeWay(frame) {
+    if (Math.abs(frame - this.lastMiss) > CHUNK_FRAMES) {
+      this.quietUntil = performance.now() + QUIET_MS;
+      this.loading?.abort();
+    }
+    this.lastMiss = frame;
+  }
+
   async #whole(path) {
     const response = await this.fetcher(this.url(path));
     if (!response.ok) throw new Error(`${path} answered ${response.status}`);
     return new Uint8Array(await response.arrayBuffer());
   }
 
-  async #range(offset, length) {
+  async #range(offset, length, signal) {
     const headers = { Range: `bytes=${offset}-${offset + length - 1}` };
     // not through the browser's cache: it lets one request at a time at a growing file, and we keep the bytes ourselves
-    const response = await this.fetcher(this.url("pack/data"), { headers, cache: "no-store" });
+    const response = await this.fetcher(this.url("pack/data"), { headers, cache: "no-store", signal });
     if (!response.ok) throw new Error(`pack/data answered ${response.status}`);
     const bytes = new Uint8Array(await response.arrayBuffer());
-    return response.status === 206 ? bytes : bytes.subarray(offset, offset + length);
+    const wanted = response.status === 206 ? bytes : bytes.subarray(offset, offset + length);
+    if (wanted.byteLength !== length) throw new Error(`pack/data gave ${wanted.byteLength} of ${length} bytes`);
+    return wanted;
   }
 
   /** Reads index rows written since last time. Returns how many there were. */
@@ -157,11 +173,22 @@ export class FrameSource {
     this.filling = true;
     try {
       for (let chunk = this.#nextChunk(); chunk !== undefined && !this.closed; chunk = this.#nextChunk()) {
-        while (this.misses > 0) await new Promise((resolve) => setTimeout(resolve, 5)); // a seek goes first
-        await this.#loadChunk(chunk);
+        while (this.misses > 0 || performance.now() < this.quietUntil) await new Promise((resolve) => setTimeout(resolve, 5)); // a seek goes first
+        await this.#loadUnlessCalledOff(chunk);
       }
     } finally {
       this.filling = false;
+    }
+  }
+
+  async #loadUnlessCalledOff(chunk) {
+    this.loading = new AbortController();
+    try {
+      await this.#loadChunk(chunk, this.loading.signal);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error; // a jump called it off; it is begun again later
+    } finally {
+      this.loading = null;
     }
   }
 
@@ -191,13 +218,13 @@ export class FrameSource {
     return rows.length === stop - start || this.complete ? rows : [];
   }
 
-  async #loadChunk(chunk) {
+  async #loadChunk(chunk, signal) {
     const parts = new Map();
     let bytes = 0;
     for (const run of contiguousRuns(this.#chunkRows(chunk))) {
       const start = run[0][1];
       const last = run.at(-1);
-      const block = await this.#range(start, last[1] + last[2] - start);
+      const block = await this.#range(start, last[1] + last[2] - start, signal);
       for (const [frame, offset, length] of run) parts.set(frame, block.subarray(offset - start, offset - start + length));
       bytes += block.byteLength;
     }
