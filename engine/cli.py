@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -18,15 +17,15 @@ from engine.errors import Cancelled, EngineError
 from engine.progress import Progress, Status
 
 EXECUTORS = ("serial", "pool", "ray")
+PATIENCE = 1.0  # seconds between two steps that a stop waits for
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    stop = threading.Event()
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), _stopper(stop))
+    stop = Stop()
+    stop.listen()
     one_thread()
-    progress = Progress(_print_progress if sys.stderr.isatty() else _print_phases(), stop.is_set)
+    progress = Progress(_print_progress if sys.stderr.isatty() else _print_phases(), stop.seen)
     try:
         return options.verb(options, progress)
     except Cancelled:
@@ -35,6 +34,35 @@ def main(arguments: list[str] | None = None) -> int:
     except EngineError as error:
         print(f"{error}", file=sys.stderr)
         return 1
+
+
+class Stop:
+    """Ctrl+C or a polite kill: noticed at the next step of the work, or after `PATIENCE` seconds wherever it is."""
+
+    def __init__(self) -> None:
+        self._asked = self._noticed = False
+
+    def listen(self) -> None:
+        for name in ("SIGINT", "SIGTERM"):
+            signal.signal(getattr(signal, name), self._ask)
+
+    def seen(self) -> bool:
+        """Whether to stop; whoever is told so begins to clean up and is not disturbed any more."""
+        self._noticed = self._noticed or self._asked
+        return self._asked
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        again, self._asked = self._asked, True
+        if again:
+            self._insist(number, frame)
+        elif hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, self._insist)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+    def _insist(self, number: int, frame: FrameType | None) -> None:
+        if not self._noticed:
+            self._noticed = True
+            raise Cancelled
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,15 +102,6 @@ def _lazily(name: str) -> Callable[[argparse.Namespace, Progress], int]:
         return getattr(headless, name)(options, progress)
 
     return verb
-
-
-def _stopper(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
-    def handler(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        # A second signal ends the process at once, as people expect of Ctrl+C.
-        signal.signal(number, signal.SIG_DFL)
-
-    return handler
 
 
 def _print_progress(status: Status) -> None:

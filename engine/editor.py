@@ -25,7 +25,7 @@ from engine.media.images import decode_png, encode_png, fit_image
 from engine.media.reader import FrameReader, open_video
 from engine.project import Project
 from engine.segmentation import keyframe_mask, segmenter
-from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Subject, Take
+from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Subject, Take, Video
 from engine.workspace import Workspace
 
 CODEC_NOISE = 2  # levels; smaller differences outside the region are no edit
@@ -48,22 +48,25 @@ class Editor:
         self._bases: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
 
     @classmethod
-    def create(cls, folder: Path, clip: Path, name: str = "") -> Editor:
-        """A new project on a clip (a video file, or a folder of stills).
+    def create(
+        cls, folder: Path, clip: Path, name: str = "", *, video: Video | None = None, segmenter_name: str = "auto"
+    ) -> Editor:
+        """A new project on a clip (a video file, or a folder of stills); `video` is what was found in it, if it was looked at.
 
         Raises:
             MediaError: the clip cannot be read.
             ProjectError: the folder cannot be used.
         """
-        with open_video(clip) as reader:
-            video = reader.video
+        if video is None:
+            with open_video(clip) as reader:
+                video = reader.video
         resolved = Path(video.path)
         if resolved.is_relative_to(folder.resolve()):
             video = replace(video, path=resolved.relative_to(folder.resolve()).as_posix())
         subject = Subject(1, "Subject 1", acts.SUBJECT_COLOURS[0])
         title = acts.clean_name(name) or clip.stem or clip.name
         Journal.create(folder, Project(title, video, FrameRange(0, video.frames), (subject,), (), (Edit(),))).close()
-        return cls(folder)
+        return cls(folder, segmenter_name)
 
     # --- the document -------------------------------------------------------------------------------------
 
@@ -176,9 +179,18 @@ class Editor:
 
     # --- takes --------------------------------------------------------------------------------------------
 
-    def effect_take(self, frame: FrameIndex, name: str, config: dict[str, Any], subject: int | None = None) -> Take:
-        """A take made by a built-in effect inside the edit region, or inside one subject's part of it.
-        The take is put on the anchor.
+    def effect_take(
+        self,
+        frame: FrameIndex,
+        name: str,
+        config: dict[str, Any],
+        subject: int | None = None,
+        *,
+        over: str | None = None,
+        seed: int = 0,
+    ) -> Take:
+        """A take made by a built-in effect inside the edit region, or inside one subject's part of it: on the source, or on
+        the take with key `over`. The take is put on the anchor.
 
         Raises:
             ProjectError: there is no mask on the frame.
@@ -188,15 +200,18 @@ class Editor:
             region = self.material.subjects_region(frame, subject)
             if not region.any():
                 raise ProjectError(self._no_mask(frame))
-            image = apply_effect(name, self.picture(frame), region, config)
-            return self._add_take(frame, image, Take("", "effect", name, config={"effect": name, **config}))
+            below = decode_png(self.journal.objects.get(over)) if over else self.picture(frame)
+            image = apply_effect(name, below, region, config)
+            return self._add_take(frame, image, Take("", "effect", name, seed, {"effect": name, **config}))
 
     def _no_mask(self, frame: FrameIndex) -> str:
         if any(self.project.marked(subject.id) for subject in self.project.edited_subjects()):
             return f"The mask has not been carried to frame {frame} yet: press T to carry it, or mark the subject on this frame."
         return f"There is no mask on frame {frame} yet: click on the subject, or draw it with the brush, then try again."
 
-    def picture_take(self, frame: FrameIndex, image: np.ndarray, source: str, label: str, *, fit: bool = False) -> Take:
+    def picture_take(
+        self, frame: FrameIndex, image: np.ndarray, source: str, label: str, *, fit: bool = False, seed: int = 0
+    ) -> Take:
         """A take from the user's own picture (H, W, 3) uint8: "painted" or "imported".
 
         Raises:
@@ -211,7 +226,7 @@ class Editor:
                 )
             image = fit_image(image, size)
         with self._lock:
-            return self._add_take(frame, image, Take("", source, label))
+            return self._add_take(frame, image, Take("", source, label, seed))
 
     def paint_take(self, frame: FrameIndex, layer: np.ndarray, over: str | None) -> Take:
         """A take from paint: `layer` (H, W, 4) uint8 RGBA over the take with key `over`, or over the source."""

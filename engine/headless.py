@@ -3,139 +3,122 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 import platform
 import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from engine import batch, outputs
 from engine.device import workers
 from engine.editor import Editor
 from engine.errors import MediaError, MethodError, RecipeError
 from engine.executors import Executor, PoolExecutor, SerialExecutor
-from engine.interchange.davis import index_map, write_masks
-from engine.interchange.tracks import write_tracks
 from engine.material import Material
-from engine.media.writer import settings_for
+from engine.media.writer import ExportSettings, check_target, settings_for
+from engine.methods.base import Segment
 from engine.progress import Progress
-from engine.recipe import Recipe, anchors_of, marks_of, read_recipe
-from engine.render import RenderReport, carry, dirty_segments, export, prepare_clip, propagate, render_segment, spans_to_carry
+from engine.recipe import read_recipe
+from engine.render import (
+    RenderReport,
+    carry,
+    dirty_segments,
+    export,
+    prepare_clip,
+    propagate,
+    render_segment,
+    spans_to_carry,
+)
 from engine.segments import describe
-from engine.tracking.points import track_points
+from engine.types import FrameRange
 
 
 def run(options: argparse.Namespace, progress: Progress) -> int:
-    """`launch.py run RECIPE.json`: a fresh project, marked, edited and rendered as the recipe says."""
-    recipe = read_recipe(options.recipe)
+    """`launch.py run RECIPE.json`: a project, marked, edited and rendered as the recipe says."""
     if not any((options.out, options.masks, options.tracks, options.project)):
         raise RecipeError("There is nothing to make: give at least one of -o, --masks, --tracks, --project.")
-    _check_outputs(options)
+    executor = _executor(options.executor)
+    recipe = read_recipe(options.recipe)
+    settings = _settings(options, recipe.body.get("export") or {})
+    _check_outputs(options, settings, [options.recipe, *recipe.files()])
+    with progress.timed("Opening the clip"):
+        video = batch.look_at(recipe)
+        plan = batch.planned(recipe, video)
+    if options.tracks:
+        outputs.check_tracks(plan.subjects, plan.range)
+    if options.dry_run:
+        return _tell_plan(batch.plan_of(recipe, video, options.project))
     with ExitStack() as stack:
-        folder = options.project or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anchorline-")))
-        if options.dry_run:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anchorline-")))
-        editor = Editor.create(folder, recipe.clip, options.recipe.stem) if _fresh(folder) else None
-        if editor is None:
-            raise RecipeError(f"--project {folder.name} is not empty; name a new folder, or render the project in it.")
+        folder = options.project or Path(stack.enter_context(_temporary_folder()))
+        editor = batch.open_project(folder, recipe, video)
         stack.callback(editor.close)
-        warnings = list(editor.project.video.warnings)
-        _play(editor, recipe, progress, warnings)
-        return _finish(editor, options, progress, warnings, wants_edit="anchors" in recipe.body or "edit" in recipe.body)
+        warnings = [*video.warnings, *batch.play(editor, recipe, progress)]
+        work = _Work(editor.material, options, settings, progress, warnings)
+        return work.do(executor, propagates=recipe.edits, keeps=options.project is not None)
 
 
-def _fresh(folder: Path) -> bool:
-    return not folder.exists() or not any(folder.iterdir())
-
-
-def _play(editor: Editor, recipe: Recipe, progress: Progress, warnings: list[str]) -> None:
-    """Marks, then the masks that the anchors' effects need, then the takes."""
-    marks_of(editor, recipe)
-    progress.total += editor.project.video.frames
-    prepare_clip(editor.material, progress)
-    needed = [spec["frame"] for spec in recipe.body.get("anchors", []) if spec.get("effect")]
-    spans = [
-        span for span in spans_to_carry(editor.material) if any(f in span.range and f not in dict(span.given) for f in needed)
-    ]
-    progress.total += sum(len(span.range) for span in spans)
-    carry(editor.material, spans, progress)
-    anchors_of(editor, recipe, warnings.append)
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="anchorline-")
+    except OSError as error:
+        raise MediaError(f"Cannot make a folder for working files: {error.strerror}; free some disk space.") from error
 
 
 def render(options: argparse.Namespace, progress: Progress) -> int:
     """`launch.py render PROJECT -o OUT`: the same bytes as the editor's own run."""
     if not any((options.out, options.masks, options.tracks)):
         raise RecipeError("There is nothing to make: give at least one of -o, --masks, --tracks.")
-    _check_outputs(options)
+    executor = _executor(options.executor)
+    settings = _settings(options, {})
     editor = Editor(options.project)
     try:
+        editor.workspace.sweep()
+        _check_outputs(options, settings, [Path(editor.reader.video.path)])
+        if options.tracks:
+            outputs.check_tracks(editor.project.subjects, editor.project.range)
+        if options.dry_run:
+            return _tell_plan(editor.material, options.segments)
         progress.total += editor.project.video.frames
         prepare_clip(editor.material, progress)
-        return _finish(editor, options, progress, list(editor.project.video.warnings), wants_edit=True)
+        work = _Work(editor.material, options, settings, progress, list(editor.project.video.warnings))
+        return work.do(executor, propagates=bool(options.out), keeps=False)
     finally:
         editor.close()
 
 
-def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuses before hours of work what would be refused after them."""
-    for path in (options.out, options.masks, options.tracks, options.report):
-        if path is None:
+# --- before the work --------------------------------------------------------------------------------------
+
+
+def _settings(options: argparse.Namespace, wanted: dict[str, Any]) -> ExportSettings | None:
+    return settings_for(options.out, wanted.get("codec"), wanted.get("quality")) if options.out else None
+
+
+def _check_outputs(options: argparse.Namespace, settings: ExportSettings | None, inputs: list[Path]) -> None:
+    """Refuses before hours of work what would be refused after them, and what would write over its own input."""
+    given = {name: getattr(options, name, None) for name in ("out", "masks", "tracks", "report", "project")}
+    places: dict[str, Path] = {name: path.absolute() for name, path in given.items() if path is not None}
+    if len({path.resolve() for path in places.values()}) < len(places):
+        raise MediaError("Two of -o, --masks, --tracks, --report and --project name the same place; give each its own.")
+    for name, path in places.items():
+        if name == "project":
             continue
-        if not path.absolute().parent.is_dir():
+        if not path.parent.is_dir():
             raise MediaError(f"The folder for {path.name} does not exist: {path.parent}.")
-        if path.exists() and not options.force and path is not options.report:
+        if path.exists() and not options.force and name != "report":
             raise MediaError(f"{path.name} exists; give --force to replace it, or another name.")
-    if options.out:
-        settings_for(options.out)
-
-
-def _finish(editor: Editor, options: argparse.Namespace, progress: Progress, warnings: list[str], *, wants_edit: bool) -> int:
-    """Renders and writes what was asked for."""
-    material = editor.material
-    if options.dry_run:
-        return _tell_plan(material)
-    report = RenderReport()
-    if options.out and wants_edit:
-        if getattr(options, "segments", None):
-            material.segments[:] = _chosen(material, options.segments)
-        report = propagate(material, progress, _executor(options.executor))
+        if any(one.exists() and path.exists() and path.samefile(one) for one in inputs):
+            raise MediaError(f"{path.name} is what this run reads; give another name.")
+    if settings:
+        check_target(options.out, settings, options.force)
     if options.masks:
-        _write_masks(material, options.masks, progress, force=options.force)
-    if options.tracks:
-        _write_tracks(material, options.tracks, progress)
-    if options.out:
-        progress.total += len(material.project.range)
-        warnings += export(material, options.out, settings_for(options.out), progress, force=options.force)
-    for warning in warnings:
-        print(f"Note: {warning}", file=sys.stderr)
-    if options.report:
-        _write_report(options, progress, report, warnings)
-    return 0
-
-
-def _chosen(material: Material, text: str) -> list[Any]:
-    first, _, last = text.partition("-")
-    if not first.isdigit() or (last and not last.isdigit()):
-        raise RecipeError(f'--segments takes A-B, such as 0-2, not "{text}".')
-    chosen = [s for s in material.segments if int(first) <= s.index <= int(last or first)]
-    if not chosen:
-        raise RecipeError(f"--segments {text} names no segment: there are {len(material.segments)}, counted from 0.")
-    return chosen
-
-
-def _tell_plan(material: Material) -> int:
-    dirty = {segment.index for segment in dirty_segments(material)}
-    segments = [{**describe(s), "state": "render" if s.index in dirty else "reuse"} for s in material.segments]
-    spans = [[span.range.start, span.range.stop] for span in spans_to_carry(material)]
-    print(json.dumps({"frames": len(material.project.range), "segments": segments, "masks_to_carry": spans}, indent=1))
-    return 0
+        outputs.check_folder(options.masks)
+    for path in filter(None, (options.tracks, options.report)):
+        outputs.check_file(path)
 
 
 def _executor(name: str) -> Executor:
@@ -144,76 +127,88 @@ def _executor(name: str) -> Executor:
     return PoolExecutor(workers()) if name == "pool" else SerialExecutor(render_segment)
 
 
-def _write_masks(material: Material, folder: Path, progress: Progress, *, force: bool) -> None:
-    spans = spans_to_carry(material)
-    span = material.project.range
-    progress.total += sum(len(one.range) for one in spans) + len(span)
-    carry(material, spans, progress)
-    step = progress.part("Writing masks", len(span))
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
-    try:
-        for done, frame in enumerate(span):
-            masks = [(subject.id, material.alpha(subject.id, frame)) for subject in material.project.subjects]
-            write_masks(temporary, frame, index_map(material.project.video.size, masks))
-            step(done + 1, len(span))
-        if folder.exists() and force:
-            shutil.rmtree(folder)
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_tracks(material: Material, path: Path, progress: Progress) -> None:
-    project = material.project
-    rows = [(subject.id, *point) for subject in project.subjects for point in subject.track_points]
-    if not rows:
-        raise RecipeError("--tracks needs track points: give a subject track_points [[frame, x, y], …].")
-    table = np.array(rows, np.float64)
-    progress.total += len(project.range)
-    step = progress.part("Tracking points", len(project.range))
-    queries = table[:, 1:].astype(np.float32)
-    tracks = track_points(material.ready_pack, project.video.size, queries, project.range, step)
-    write_tracks(path, tracks, table[:, 0].astype(np.int32), project.video.size, project.video.rate)
-
-
-def _write_report(options: argparse.Namespace, progress: Progress, report: RenderReport, warnings: list[str]) -> None:
-    body = {
-        "frames": len(report.quality),
-        "segments": {"rendered": report.rendered, "reused": report.reused},
-        "seconds": {phase: round(seconds, 3) for phase, seconds in progress.seconds.items()},
-        "peak_rss_bytes": peak_rss_bytes(),
-        "outside_mask_max_abs": report.outside_mask_max_abs,
-        "anchor_max_abs": report.anchor_max_abs,
-        "quality": report.quality,
-        "models": [],
-        "warnings": warnings,
-        "output_sha256": _digest(options.out) if options.out else None,
+def _tell_plan(material: Material, segments: str | None = None) -> int:
+    """A dry run: what would be done, as JSON on standard output. Cuts are only known once the clip was prepared."""
+    chosen = _chosen(material, segments) if segments else material.segments
+    dirty = {segment.index for segment in dirty_segments(material, chosen)}
+    plan = {
+        "frames": len(_span(material, chosen if segments else None)),
+        "cuts": material.cuts if material.pack and material.pack.complete else None,
+        "segments": [{**describe(s), "state": "render" if s.index in dirty else "reuse"} for s in chosen],
+        "masks_to_carry": [[span.range.start, span.range.stop] for span in spans_to_carry(material)],
     }
-    temporary = options.report.with_name(f".{options.report.name}.part")
-    temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, options.report)
+    print(json.dumps(plan, indent=1))
+    return 0
 
 
-def peak_rss_bytes() -> int:
-    """The largest resident size of this process so far; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
+def _chosen(material: Material, text: str) -> list[Segment]:
+    first, dash, last = text.partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        raise RecipeError(f'--segments takes A-B, such as 0-2, not "{text}".')
+    chosen = [s for s in material.segments if int(first) <= s.index <= int(last or first)]
+    if not chosen:
+        raise RecipeError(f"--segments {text} names no segment: there are {len(material.segments)}, counted from 0.")
+    return chosen
+
+
+def _span(material: Material, chosen: list[Segment] | None) -> FrameRange:
+    """The frames of OUT: the range, or what the chosen segments cover."""
+    return FrameRange(chosen[0].start, chosen[-1].stop) if chosen else material.project.range
+
+
+# --- the work ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Work:
+    """What `run` and `render` share: render, write, report."""
+
+    material: Material
+    options: argparse.Namespace
+    settings: ExportSettings | None
+    progress: Progress
+    warnings: list[str]
+
+    def do(self, executor: Executor, *, propagates: bool, keeps: bool) -> int:
+        """`keeps`: the project stays, so that it holds everything although no OUT was asked for."""
+        material, options, progress = self.material, self.options, self.progress
+        text = getattr(options, "segments", None)
+        chosen = _chosen(material, text) if text else None
+        span = _span(material, chosen)
+        report = RenderReport()
+        if propagates and (options.out or keeps):
+            report = propagate(material, progress, executor, chosen)
+        elif keeps:
+            spans = spans_to_carry(material)
+            progress.total += sum(len(one.range) for one in spans)
+            carry(material, spans, progress)
+        if options.masks:
+            outputs.masks(material, options.masks, span, progress)
+        if options.tracks:
+            outputs.tracks(material, options.tracks, progress)
+        if self.settings:
+            progress.total += len(span)
+            self.warnings.extend(export(material, options.out, self.settings, progress, force=options.force, span=span))
+        for warning in self.warnings:
+            print(f"Note: {warning}", file=sys.stderr)
+        if options.report:
+            self._report(report, span)
         return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
-
-def _digest(out: Path) -> str:
-    """sha256 of the file; of a folder of frames, over names and contents in order."""
-    total = hashlib.sha256()
-    for path in [out] if out.is_file() else sorted(out.iterdir()):
-        if out.is_dir():
-            total.update(path.name.encode())
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest() if out.is_dir() else file.read())
-    return total.hexdigest()
+    def _report(self, report: RenderReport, span: FrameRange) -> None:
+        body = {
+            "frames": len(span),
+            "segments": {"rendered": report.rendered, "reused": report.reused},
+            "seconds": {phase: round(seconds, 3) for phase, seconds in self.progress.seconds.items()},
+            "peak_rss_bytes": outputs.peak_rss_bytes(),
+            "outside_mask_max_abs": report.outside_mask_max_abs,
+            "anchor_max_abs": report.anchor_max_abs,
+            "quality": report.quality,
+            "models": [],
+            "warnings": [*self.warnings, *report.warnings],
+            "output_sha256": outputs.digest(self.options.out) if self.settings else None,
+        }
+        outputs.report(self.options.report, body)
 
 
 # --- doctor and models ------------------------------------------------------------------------------------

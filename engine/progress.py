@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from engine.errors import Cancelled
@@ -57,6 +58,17 @@ class Progress:
 
         step_seconds = [0.0]
         return step
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """A part that cannot say how far it is; only its seconds are kept."""
+        self.check()
+        self._tell(phase, self._done_before, None, force=True)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - started
 
     def check(self) -> None:
         """Raises Cancelled when the user has asked for it."""

@@ -85,12 +85,15 @@ def carry_span(material: Material, span: MaskSpan, step: Step) -> None:
 # --- propagation ------------------------------------------------------------------------------------------
 
 
-def dirty_segments(material: Material) -> list[Segment]:
-    return [segment for segment in material.segments if not material.is_done(segment)]
+def dirty_segments(material: Material, segments: list[Segment] | None = None) -> list[Segment]:
+    """Segments that are not rendered yet: of all, or of the given ones."""
+    return [segment for segment in (material.segments if segments is None else segments) if not material.is_done(segment)]
 
 
-def propagate(material: Material, progress: Progress, executor: Executor | None = None) -> RenderReport:
-    """Renders what is not rendered yet.
+def propagate(
+    material: Material, progress: Progress, executor: Executor | None = None, segments: list[Segment] | None = None
+) -> RenderReport:
+    """Renders what is not rendered yet: of all segments, or of the given ones.
 
     Raises:
         MethodError: no anchor with an approved take.
@@ -100,13 +103,13 @@ def propagate(material: Material, progress: Progress, executor: Executor | None 
         raise MethodError("There is no approved anchor: make a take on a frame and approve it, then propagate.")
     if not material.segments:
         raise MethodError("No approved anchor lies inside the in–out range; move the range, or approve an anchor in it.")
-    dirty = dirty_segments(material)
+    dirty = dirty_segments(material, segments)
     spans = spans_to_carry(material, dirty)
     progress.total += sum(len(span.range) for span in spans) + sum(s.stop - s.start for s in dirty)
     carry(material, spans, progress)
     tasks = [SegmentTask(material.workspace.folder, material.project, segment) for segment in dirty]
     (executor or SerialExecutor(render_segment)).run(tasks, material, progress)
-    return report_of(material, dirty)
+    return report_of(material, dirty, material.segments if segments is None else segments)
 
 
 def render_segment(material: Material, segment: Segment, step: Step) -> None:
@@ -140,10 +143,10 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
             records.finish({**checks, "quality": quality})
 
 
-def report_of(material: Material, rendered: list[Segment]) -> RenderReport:
-    """The report over all segments of the range, from what each left behind."""
-    report = RenderReport(rendered=len(rendered), reused=len(material.segments) - len(rendered))
-    for segment in material.segments:
+def report_of(material: Material, rendered: list[Segment], segments: list[Segment]) -> RenderReport:
+    """The report over `segments`, from what each left behind."""
+    report = RenderReport(rendered=len(rendered), reused=len(segments) - len(rendered))
+    for segment in segments:
         meta = RecordReader(material.workspace.segment(material.key_of(segment))).meta
         report.outside_mask_max_abs = max(report.outside_mask_max_abs, meta["outside"])
         report.anchor_max_abs = max(report.anchor_max_abs, meta["anchor"])
@@ -159,9 +162,18 @@ def _max_abs(a: np.ndarray, b: np.ndarray) -> int:
 # --- export -----------------------------------------------------------------------------------------------
 
 
-def export(material: Material, out: Path, settings: ExportSettings, progress: Progress, *, force: bool = False) -> list[str]:
-    """Writes the project's range with its sound. Frames without a rendered patch are the source's. Returns warnings."""
-    span = material.project.range
+def export(
+    material: Material,
+    out: Path,
+    settings: ExportSettings,
+    progress: Progress,
+    *,
+    force: bool = False,
+    span: FrameRange | None = None,
+) -> list[str]:
+    """Writes the project's range, or `span`, with its sound. Frames without a rendered patch are the source's.
+    Returns warnings."""
+    span = span or material.project.range
     step = progress.part("Writing the clip", len(span))
     return write_clip(out, finished_frames(material, span), material.reader, span, settings, force=force, progress=step)
 

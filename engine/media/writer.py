@@ -88,7 +88,7 @@ def write_clip(
     target = Path(out)
     check_span(span, video)
     settings_for(target, settings.codec, settings.quality)
-    _check_target(target, settings, force)
+    check_target(target, settings, force)
     counted = _Counted(frames, video, span, progress)
     with _beside(target, counted) as temporary:
         if settings.codec == "png":
@@ -176,7 +176,8 @@ class _Counted:
             )
 
 
-def _check_target(out: Path, settings: ExportSettings, force: bool) -> None:
+def check_target(out: Path, settings: ExportSettings, force: bool) -> None:
+    """Refuses a target that cannot be written or may not be replaced. Raises MediaError."""
     if not len(out.name):
         raise MediaError("The export needs a file name; give one that ends in .mp4 or .mov.")
     if not out.parent.is_dir():

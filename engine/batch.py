@@ -1,0 +1,295 @@
+"""Carrying out a recipe (engine/recipe.py) on a clip: the same acts as the page's, in one go.
+
+A recipe is checked against its clip before anything is made. A project that a recipe made can be run again: what was
+finished is not done again, because equal inputs have equal content keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine import acts
+from engine.editor import Editor, OutsideRegion
+from engine.errors import MediaError, ProjectError, RecipeError
+from engine.journal import DATABASE
+from engine.material import Material, find_clip
+from engine.media.images import encode_png, read_image, read_mask, still_size
+from engine.media.probe import ADDRESS
+from engine.media.reader import open_video
+from engine.progress import Progress
+from engine.project import Project
+from engine.recipe import Recipe, effect_config
+from engine.render import carry, prepare_clip, spans_to_carry
+from engine.types import Anchor, Subject, Take, Video
+from engine.workspace import Workspace
+
+NOTE = "recipe"
+PLANNED = "0" * 64
+"""Stands for a picture that is not made yet."""
+
+Store = Callable[[bytes], str]
+
+
+# --- before anything is made ------------------------------------------------------------------------------
+
+
+def look_at(recipe: Recipe) -> Video:
+    """What the recipe's clip is.
+
+    Raises:
+        MediaError: it cannot be opened.
+        RecipeError: `fps` for a clip that has its own times.
+    """
+    text = recipe.body["clip"]
+    clip = Path(text) if ADDRESS.match(text) and not recipe.clip.exists() else recipe.clip
+    with open_video(clip, rate=recipe.rate) as reader:
+        video = reader.video
+    if recipe.rate is not None and video.kind == "file" and video.time_base != 1 / recipe.rate:
+        raise RecipeError(f"fps is for pictures without times; {clip.name} has its own times, so leave fps out.")
+    return video
+
+
+def planned(recipe: Recipe, video: Video) -> Project:
+    """The document as it will be, with stand-ins for masks and takes. Computes no pixels.
+
+    Raises:
+        RecipeError, MediaError: what the recipe says does not fit its clip, or a file of it cannot be read.
+    """
+    project = marked(recipe, blank(recipe, video), lambda blob: PLANNED)
+    keyframes = tuple(replace(key, mask=PLANNED) for key in project.keyframes)
+    frames = []
+    for i, spec in enumerate(recipe.body.get("anchors", [])):
+        with _at(f"anchors[{i}]"):
+            _check_anchor(recipe, project, spec)
+        frames.append(spec["frame"])
+    anchors = tuple(Anchor(frame, (Take(PLANNED, "effect"),), PLANNED) for frame in sorted(set(frames)))
+    return replace(project, keyframes=keyframes).with_edit(replace(project.edit, anchors=anchors))
+
+
+def _check_anchor(recipe: Recipe, project: Project, spec: dict[str, Any]) -> None:
+    if spec["frame"] not in project.range:
+        span = project.range
+        raise RecipeError(f"frame {spec['frame']} is outside the range, which has frames {span.start} to {span.stop - 1}.")
+    if spec.get("image") is None:
+        return
+    size, wanted = still_size(recipe.path(spec["image"])), project.video.size
+    if size != wanted:
+        raise MediaError(
+            f"{spec['image']} is {size[1]}×{size[0]} and the clip {wanted[1]}×{wanted[0]}: give a picture of the clip's size."
+        )
+
+
+def blank(recipe: Recipe, video: Video) -> Project:
+    """The document that a recipe begins with."""
+    subject = Subject(1, "Subject 1", acts.SUBJECT_COLOURS[0])
+    return Project(acts.clean_name(recipe.name) or "Recipe", video, video.span, (subject,))
+
+
+def plan_of(recipe: Recipe, video: Video, folder: Path | None) -> Material:
+    """What would be done, for a dry run. Where the recipe was played in `folder` already, what is finished counts as such."""
+    project = planned(recipe, video)
+    workspace = Workspace(folder or recipe.folder / f".{recipe.name}.plan")  # only looked for, never made
+    if (workspace.folder / DATABASE).exists():
+        editor = open_project(workspace.folder, recipe, video)
+        try:
+            if _was_played(editor, recipe):
+                project = editor.project
+        finally:
+            editor.close()
+    return Material(workspace, project)
+
+
+# --- the project ------------------------------------------------------------------------------------------
+
+
+def open_project(folder: Path, recipe: Recipe, video: Video) -> Editor:
+    """A new project in `folder`, or the one that this recipe, or an earlier state of it, has made there.
+
+    Raises:
+        ProjectError: the folder holds something else, or a project that was changed in the editor since.
+    """
+    try:
+        fresh = not folder.exists() or not any(folder.iterdir())
+    except OSError as error:
+        raise ProjectError(f"--project {folder.name} is not a folder that can be used: {error.strerror}.") from error
+    segmenter = recipe.body.get("segmenter", "auto")
+    if fresh:
+        return Editor.create(folder, recipe.clip, recipe.name, video=video, segmenter_name=segmenter)
+    editor = Editor(folder, segmenter)
+    try:
+        _check_is_ours(editor, recipe, video)
+        editor.workspace.sweep()
+    except BaseException:
+        editor.close()
+        raise
+    return editor
+
+
+def _check_is_ours(editor: Editor, recipe: Recipe, video: Video) -> None:
+    name, note = editor.workspace.folder.name, _note(editor)
+    if editor.project.video.digest != video.digest or editor.project.video.rate != video.rate:
+        raise ProjectError(f"--project {name} holds a project on another clip; name a new folder.")
+    if not os.path.samefile(find_clip(editor.workspace, editor.project.video), recipe.clip):
+        raise ProjectError(f"--project {name} holds a project on a copy of the clip elsewhere; name a new folder.")
+    if editor.rev > 1 and note.get("rev") not in (editor.rev, "playing"):
+        raise ProjectError(
+            f"--project {name} was made or changed in the editor; render it with the command render, or name a new folder."
+        )
+
+
+def _note(editor: Editor) -> dict[str, Any]:
+    return json.loads(editor.journal.note(NOTE) or "{}")
+
+
+def play(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
+    """Marks, then the masks that the anchors' effects need, then the takes. Returns warnings.
+
+    A project in which the same recipe with the same files was played to its end is left as it is.
+    """
+    if _was_played(editor, recipe):
+        progress.total += 0 if editor.material.pack and editor.material.pack.complete else editor.project.video.frames
+        prepare_clip(editor.material, progress)
+        return list(_note(editor)["warnings"])
+    editor.journal.set_note(NOTE, json.dumps({"rev": "playing"}))
+    with progress.timed("Marking"):
+        # Masks must not depend on what an earlier run left in the document, so it begins anew.
+        editor.commit(blank(recipe, editor.project.video), "Recipe begins")
+        editor.commit(marked(recipe, editor.project, editor.journal.objects.put), "Marks of the recipe")
+    progress.total += editor.project.video.frames
+    prepare_clip(editor.material, progress)
+    needed = [spec["frame"] for spec in recipe.body.get("anchors", []) if spec.get("effect")]
+    spans = [
+        span for span in spans_to_carry(editor.material) if any(f in span.range and f not in dict(span.given) for f in needed)
+    ]
+    progress.total += sum(len(span.range) for span in spans)
+    carry(editor.material, spans, progress)
+    with progress.timed("Making takes"):
+        warnings = _take_all(editor, recipe, progress)
+    editor.journal.set_note(NOTE, json.dumps({"rev": editor.rev, "digest": _digest(recipe), "warnings": warnings}))
+    return warnings
+
+
+def _was_played(editor: Editor, recipe: Recipe) -> bool:
+    note = _note(editor)
+    return note.get("rev") == editor.rev and note.get("digest") == _digest(recipe)
+
+
+def _digest(recipe: Recipe) -> str:
+    """Over what the recipe says and the files that it names, without the clip (the project knows that)."""
+    total = hashlib.sha256(json.dumps(recipe.body, sort_keys=True).encode())
+    for path in recipe.files()[1:]:
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+# --- marks ------------------------------------------------------------------------------------------------
+
+
+def marked(recipe: Recipe, project: Project, store: Store) -> Project:
+    """Range, subjects, marks and edit of the recipe on a blank document. `store` keeps the pictures of masks."""
+    body = recipe.body
+    if body.get("range") is not None:
+        project = acts.set_range(project, start=body["range"][0], stop=body["range"][1])
+    if "subjects" in body:
+        project = replace(project, subjects=())
+    for i, subject in enumerate(body.get("subjects", [])):
+        project = _add_subject(recipe, project, subject, store, f"subjects[{i}]")
+    edit = body.get("edit") or {}
+    wanted = edit.get("subjects")
+    return acts.set_edit(
+        project,
+        method=edit.get("method", "motion"),
+        config=dict(edit.get("config", {})),
+        subjects=None if wanted is None else tuple(wanted),
+        source_prompt=edit.get("source_prompt", ""),
+        target_prompt=edit.get("target_prompt", ""),
+        instruction=edit.get("instruction", ""),
+        target_words=tuple(edit.get("target_words", [])),
+        seed=body.get("seed", 0),
+    )
+
+
+def _add_subject(recipe: Recipe, project: Project, spec: dict[str, Any], store: Store, where: str) -> Project:
+    number = spec["id"]
+    colour = acts.SUBJECT_COLOURS[(number - 1) % len(acts.SUBJECT_COLOURS)]
+    points = tuple((int(f), float(x), float(y)) for f, x, y in spec.get("track_points", []))
+    height, width = project.video.size
+    for k, (frame, x, y) in enumerate(points):
+        with _at(f"{where}.track_points[{k}]"):
+            if frame not in project.range:
+                raise RecipeError(f"frame {frame} is outside the range, {project.range.start} to {project.range.stop - 1}.")
+            acts.number_in(x, -0.5, width - 0.5, "x")
+            acts.number_in(y, -0.5, height - 0.5, "y")
+    name = acts.clean_name(spec.get("name", "")) or f"Subject {number}"
+    project = replace(project, subjects=(*project.subjects, Subject(number, name, colour, track_points=points)))
+    with _at(where):
+        shape = {name: spec[name] for name in ("feather", "grow") if name in spec}
+        project = acts.shape_subject(project, subject=number, **shape)
+    for j, key in enumerate(spec.get("keyframes", [])):
+        with _at(f"{where}.keyframes[{j}]"):
+            project = _add_keyframe(recipe, project, number, key, store)
+    return project
+
+
+def _add_keyframe(recipe: Recipe, project: Project, subject: int, spec: dict[str, Any], store: Store) -> Project:
+    at: dict[str, Any] = {"frame": spec["frame"], "subject": subject}
+    if spec.get("mask") is not None:
+        alpha = read_mask(recipe.path(spec["mask"]), project.video.size)
+        project = acts.import_mask(project, **at, key=store(encode_png(alpha)))
+    for x, y, label in spec.get("points", []):
+        project = acts.add_point(project, **at, x=x, y=y, label=int(label))
+    if spec.get("box") is not None:
+        project = acts.set_box(project, **at, box=spec["box"])
+    for stroke in spec.get("strokes", []):
+        project = acts.add_stroke(project, **at, xy=stroke["xy"], radius=stroke["radius"], mode=stroke.get("mode", "add"))
+    if spec.get("locked"):
+        project = acts.lock_keyframe(project, **at, locked=True)
+    return project
+
+
+# --- takes ------------------------------------------------------------------------------------------------
+
+
+def _take_all(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
+    """Makes and approves the takes. Several on one frame are laid one over the other, in the recipe's order.
+
+    A take that reaches outside the mask grows the region, with a warning.
+    """
+    made: dict[int, str] = {}
+    for i, spec in enumerate(recipe.body.get("anchors", [])):
+        progress.check()
+        frame, seed = spec["frame"], spec.get("seed", recipe.body.get("seed", 0))
+        with _at(f"anchors[{i}]"):
+            if spec.get("image") is not None:
+                path = recipe.path(spec["image"])
+                take = editor.picture_take(frame, read_image(path), "imported", path.name, seed=seed)
+            else:
+                effect = spec["effect"]
+                kind = {"subject": effect.get("subject"), "over": made.get(frame), "seed": seed}
+                take = editor.effect_take(frame, effect["name"], effect_config(effect), **kind)
+            made[frame] = take.key
+    warnings = []
+    for frame in sorted(made):
+        try:
+            editor.approve(frame, made[frame])
+        except OutsideRegion as question:
+            editor.approve(frame, made[frame], outside="grow")
+            warnings.append(f"Anchor {frame}: {str(question).split(':')[0]}; the region was grown to them.")
+    return warnings
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Says where in the recipe a wrong value stands."""
+    try:
+        yield
+    except (RecipeError, MediaError, ProjectError) as error:
+        raise type(error)(f"{where}: {error}") from error
