@@ -32,6 +32,7 @@ def _row(label: str, function: Callable[..., Project], args: str, **more: Any) -
 
 ACTIONS: dict[str, Action] = {
     "add_point": _row("Click", acts.add_point, "frame subject x y label", key="P", marks=True),
+    "move_point": _row("Move click", acts.move_point, "frame subject index x y", merge=("frame", "subject", "index"), marks=True),
     "remove_point": _row("Remove click", acts.remove_point, "frame subject index", marks=True),
     "set_box": _row("Box", acts.set_box, "frame subject box", key="U", marks=True),
     "add_stroke": _row("Stroke", acts.add_stroke, "frame subject xy radius mode", key="B", marks=True),

@@ -8,7 +8,6 @@ they may be cached for ever.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import logging
 from collections.abc import Callable
@@ -18,17 +17,19 @@ from typing import Any
 import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from app.session import Session, SessionStore
+from app.session import Session, SessionStore, UnknownProject
 from app.view import pack_view, segments_view
-from engine import EngineError, ProjectError, RecipeError, layer_of, mask_png, sound_file
+from engine import EngineError, RecipeError, layer_of, mask_png, sound_file
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 ASSET_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
 MAX_ACT = 4 * 2**20
+MAX_PAINT = 256 * 2**20
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 FRESH = {"Cache-Control": "no-cache"}
 
@@ -37,19 +38,35 @@ log = logging.getLogger("anchorline")
 Handler = Callable[[Session, Request, dict[str, Any]], Response]
 
 
+class NotHere(EngineError):
+    """There is nothing at that address (any more)."""
+
+
+class TooMuch(EngineError):
+    """The body is larger than this address takes."""
+
+
 def build_api(store: SessionStore) -> Starlette:
     """The data plane of all projects in the store."""
 
-    def project(handler: Handler, *, body: bool = False) -> Callable[[Request], Any]:
+    def project(handler: Handler, *, most: int = 0) -> Callable[[Request], Any]:
+        """An endpoint; `most` is the size in bytes of the JSON body that it takes, 0 for none."""
+
         async def endpoint(request: Request) -> Response:
             try:
-                given = await _body(request) if body else {}
+                given = await _body(request, most) if most else {}
                 return await run_in_threadpool(lambda: handler(store.get(request.path_params["project"]), request, given))
+            except (UnknownProject, NotHere) as error:
+                return refusal(404, error)
+            except TooMuch as error:
+                return refusal(413, error)
             except EngineError as error:
-                return JSONResponse({"error": str(error)}, 404 if "not on this machine" in str(error) else 400)
+                return refusal(400, error)
+            except ClientDisconnect:
+                return Response(status_code=400)
             except Exception:
                 log.exception("%s %s", request.method, request.url.path)
-                return JSONResponse({"error": BUG}, 500)
+                return refusal(500, BUG)
 
         return endpoint
 
@@ -59,29 +76,47 @@ def build_api(store: SessionStore) -> Starlette:
             Route("/static/{name}", _asset),
             Route(f"{base}/view", project(_view)),
             Route(f"{base}/status", project(_status)),
-            Route(f"{base}/acts", project(_act, body=True), methods=["POST"]),
-            Route(f"{base}/paint", project(_paint, body=True), methods=["POST"]),
+            Route(f"{base}/acts", project(_act, most=MAX_ACT), methods=["POST"]),
+            Route(f"{base}/paint", project(_paint, most=MAX_PAINT), methods=["POST"]),
             Route(f"{base}/jobs/{{job}}", project(_job)),
-            Route(f"{base}/jobs/{{job}}/cancel", project(_cancel, body=True), methods=["POST"]),
+            Route(f"{base}/jobs/{{job}}/cancel", project(_cancel, most=MAX_ACT), methods=["POST"]),
             Route(f"{base}/pack/{{part}}", project(_pack)),
-            Route(f"{base}/frame/{{frame:int}}.jpg", project(_frame)),
-            Route(f"{base}/edited/{{frame:int}}.jpg", project(_edited)),
+            Route(f"{base}/frame/{{frame}}.jpg", project(_frame)),
+            Route(f"{base}/edited/{{frame}}.jpg", project(_edited)),
             Route(f"{base}/object/{{key}}.png", project(_object)),
-            Route(f"{base}/mask/{{subject:int}}/{{frame:int}}.png", project(_mask)),
+            Route(f"{base}/mask/{{subject}}/{{frame}}.png", project(_mask)),
             Route(f"{base}/times", project(_times)),
             Route(f"{base}/audio", project(_audio)),
             Route(f"{base}/exports/{{name}}", project(_export)),
-        ]
+        ],
+        exception_handlers={HTTPException: _no_route},
     )
 
 
-async def _body(request: Request) -> dict[str, Any]:
+def refusal(status: int, error: object) -> JSONResponse:
+    """One sentence as JSON. What a stranger sent may stand in it, so it is made printable first."""
+    return JSONResponse({"error": str(error).encode("utf-8", "replace").decode()}, status)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    said = {404: "There is nothing at this address.", 405: "This address does not take that kind of request."}
+    return refusal(status, said.get(status, "The request was refused."))
+
+
+async def _body(request: Request, most: int) -> dict[str, Any]:
     """A JSON object. The content type is required: other sites cannot send it without asking first."""
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise RecipeError("This address takes application/json.")
-    raw = await request.body()
-    if len(raw) > MAX_ACT and not request.url.path.endswith("/paint"):
-        raise RecipeError(f"An act is at most {MAX_ACT // 2**20} MB.")
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > most:
+            raise TooMuch(f"This address takes at most {most // 2**20} MB.")
+    return await run_in_threadpool(_parsed, bytes(raw))
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -95,7 +130,7 @@ async def _asset(request: Request) -> Response:
     name = request.path_params["name"]
     path = ASSETS / name
     if Path(name).name != name or path.suffix not in ASSET_TYPES or not path.is_file():
-        return Response(status_code=404)
+        return refusal(404, "There is no such file.")
     return FileResponse(path, media_type=ASSET_TYPES[path.suffix], headers=FRESH)
 
 
@@ -129,9 +164,10 @@ def _paint(session: Session, request: Request, body: dict[str, Any]) -> Response
     frame, png, over = body.get("frame"), body.get("png"), body.get("over")
     if not isinstance(frame, int) or not isinstance(png, str) or not (over is None or isinstance(over, str)):
         raise RecipeError("A painted take is an object with frame, png and over.")
+    size = session.editor.project.video.size
     try:
-        layer = layer_of(base64.b64decode(png.removeprefix("data:image/png;base64,"), validate=True))
-    except binascii.Error as error:
+        layer = layer_of(base64.b64decode(png.removeprefix("data:image/png;base64,"), validate=True), size)
+    except ValueError as error:
         raise RecipeError("The painted layer is not base64.") from error
     session.editor.paint_take(frame, layer, over)
     return JSONResponse({"view": session.view()})
@@ -143,14 +179,14 @@ def _paint(session: Session, request: Request, body: dict[str, Any]) -> Response
 def _job(session: Session, request: Request, body: dict[str, Any]) -> Response:
     job = session.jobs.get(request.path_params["job"])
     if job is None or job.journal is not session.editor.journal:
-        return JSONResponse({"state": "unknown"}, 404)
+        return JSONResponse({"state": "unknown", "error": "There is no such job in this project."}, 404)
     return JSONResponse(job.view(), headers=FRESH)
 
 
 def _cancel(session: Session, request: Request, body: dict[str, Any]) -> Response:
     job = session.jobs.get(request.path_params["job"])
     if job is None or job.journal is not session.editor.journal:
-        return JSONResponse({"state": "unknown"}, 404)
+        return JSONResponse({"state": "unknown", "error": "There is no such job in this project."}, 404)
     session.jobs.cancel(job)
     return JSONResponse({"job": job.view()})
 
@@ -162,8 +198,8 @@ def _pack(session: Session, request: Request, body: dict[str, Any]) -> Response:
     """The frame pack's files, also while they grow: `index` (24 bytes a frame) and `data` (JPEGs); HTTP ranges."""
     part = request.path_params["part"]
     pack = session.material.pack
-    if part not in ("index", "data") or pack is None:
-        return Response(status_code=404)
+    if part not in ("index", "data") or pack is None or not (pack.folder / part).is_file():
+        raise NotHere("The preview pictures are not there yet.")
     complete = {"X-Complete": "1" if pack.complete else "0"}
     return FileResponse(pack.folder / part, media_type="application/octet-stream", headers={**FRESH, **complete})
 
@@ -176,25 +212,25 @@ def _frame(session: Session, request: Request, body: dict[str, Any]) -> Response
 def _edited(session: Session, request: Request, body: dict[str, Any]) -> Response:
     jpeg = session.viewer.edited_jpeg(session.material, _frame_number(session, request))
     if jpeg is None:
-        return Response(status_code=404)
+        raise NotHere("This frame is not rendered yet.")
     return Response(jpeg, media_type="image/jpeg", headers=FOR_EVER if "v" in request.query_params else FRESH)
 
 
 def _object(session: Session, request: Request, body: dict[str, Any]) -> Response:
     """Stored pictures by content: always PNG."""
     path = session.editor.journal.objects.path(request.path_params["key"])
-    if not path.exists():
-        return Response(status_code=404)
+    if not path.is_file():
+        raise NotHere("There is no such picture in this project.")
     return FileResponse(path, media_type="image/png", headers=FOR_EVER)
 
 
 def _mask(session: Session, request: Request, body: dict[str, Any]) -> Response:
-    frame, subject = _frame_number(session, request), request.path_params["subject"]
+    frame, subject = _frame_number(session, request), _number(request.path_params["subject"])
     if subject not in {one.id for one in session.editor.project.subjects}:
-        return Response(status_code=404)
+        raise NotHere("There is no such subject in this project.")
     alpha = session.material.alpha(subject, frame)
     if alpha is None:
-        return Response(status_code=404)
+        raise NotHere("The mask is not carried to this frame yet.")
     return Response(mask_png(alpha), media_type="image/png", headers=FRESH)
 
 
@@ -205,7 +241,9 @@ def _times(session: Session, request: Request, body: dict[str, Any]) -> Response
 
 def _audio(session: Session, request: Request, body: dict[str, Any]) -> Response:
     path = sound_file(session.editor.workspace, session.editor.project.video)
-    return Response(status_code=404) if path is None else FileResponse(path, media_type="audio/mp4", headers=FRESH)
+    if path is None:
+        raise NotHere("The clip has no sound.")
+    return FileResponse(path, media_type="audio/mp4", headers=FRESH)
 
 
 def _export(session: Session, request: Request, body: dict[str, Any]) -> Response:
@@ -213,12 +251,17 @@ def _export(session: Session, request: Request, body: dict[str, Any]) -> Respons
     name = request.path_params["name"]
     path = session.editor.workspace.exports / name
     if Path(name).name != name or not path.is_file():
-        raise ProjectError("There is no such export in this project.")
+        raise NotHere("There is no such export in this project.")
     return FileResponse(path, filename=name, content_disposition_type="attachment")
 
 
 def _frame_number(session: Session, request: Request) -> int:
-    frame = request.path_params["frame"]
+    frame = _number(request.path_params["frame"])
     if frame not in session.editor.project.video.span:
-        raise RecipeError(f"There is no frame {frame} in this clip.")
+        raise NotHere(f"There is no frame {frame} in this clip." if frame >= 0 else "That is no frame of this clip.")
     return frame
+
+
+def _number(text: str) -> int:
+    """A number in an address; -1 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else -1

@@ -21,6 +21,7 @@ from engine import (
     JobManager,
     Material,
     ProjectError,
+    RecipeError,
     Viewer,
     draw_sample,
     project_name,
@@ -28,7 +29,23 @@ from engine import (
 )
 
 IDENTITY = re.compile(r"[0-9a-f]{12}")
+OWN_ACTS = {"undo": (), "redo": (), "select_subject": ("subject",), "choose_take": ("frame", "key")}
+"""Acts that are no pure function of the document, with their arguments; the others are in app/actions.py."""
 CARRY_AFTER = 1.5  # seconds without a new mark before masks are carried in the background
+
+
+class UnknownProject(ProjectError):
+    """There is no project of that id."""
+
+
+def _check_args(name: str, args: dict[str, Any]) -> None:
+    """Raises RecipeError, by name, for an argument that an act of the session does not take, or lacks."""
+    wrong = sorted(set(args) - set(OWN_ACTS[name]))
+    if wrong:
+        raise RecipeError(f"The action {name} has no argument {wrong[0][:40]!r}.")
+    missing = [one for one in OWN_ACTS[name] if one not in args]
+    if missing:
+        raise RecipeError(f"The action {name} needs the argument {missing[0]!r}.")
 
 
 class Session:
@@ -64,14 +81,16 @@ class Session:
 
     def do(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
         """Carries out one act by name and returns the new view. Raises EngineError."""
+        if name in OWN_ACTS:
+            _check_args(name, args)
         if name == "undo":
             self.editor.undo()
         elif name == "redo":
             self.editor.redo()
         elif name == "select_subject":
-            self._subject = self.editor.project.subject(args.get("subject", 0)).id
+            self._subject = self.editor.project.subject(args["subject"]).id
         elif name == "choose_take":
-            self.editor.approve(args.get("frame", -1), args.get("key"))
+            self.editor.approve(args["frame"], args["key"])
         else:
             self._act(name, args)
         self.carry_soon()
@@ -159,12 +178,12 @@ class SessionStore:
     def get(self, identity: str) -> Session:
         """Raises ProjectError for an id that is none, or that no project has."""
         if not IDENTITY.fullmatch(identity or ""):
-            raise ProjectError("That is not the id of a project; open one from the list.")
+            raise UnknownProject("That is not the id of a project; open one from the list.")
         with self._lock:
             if identity not in self._open:
                 folder = self._outside.get(identity, self.home / identity)
                 if not folder.is_dir():
-                    raise ProjectError("This project is not on this machine any more; open another one.")
+                    raise UnknownProject("This project is not on this machine any more; open another one.")
                 self._open[identity] = Session(identity, folder, self.jobs)
             return self._open[identity]
 

@@ -90,7 +90,7 @@ def _anchor_view(anchor: Any) -> dict[str, Any]:
 
 
 def segments_view(material: Material, job: Job | None) -> list[dict[str, Any]]:
-    """Every segment with its state and the finished frames so far."""
+    """Every segment with its state and the finished frames so far. `stale`: rendered before, from what was then said."""
     working = job is not None and job.active and job.kind in ("propagate", "export")
     views = []
     for segment in material.segments:
@@ -103,6 +103,7 @@ def segments_view(material: Material, job: Job | None) -> list[dict[str, Any]]:
                 "stop": segment.stop,
                 "state": state,
                 "key": material.key_of(segment),
+                "stale": not done and material.was_rendered(segment),
                 "frames": [[segment.start, segment.stop]] if done else frames,
             }
         )

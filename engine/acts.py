@@ -7,7 +7,6 @@ panel, recipe, named endpoint) meets the same rules.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -66,18 +65,23 @@ def shape_subject(project: Project, *, subject: int, **changes: Any) -> Project:
 
 def add_point(project: Project, *, frame: FrameIndex, subject: int, x: float, y: float, label: int = 1) -> Project:
     """A click: label 1 = inside, −1 = outside. Source pixels."""
-    if label not in (1, -1):
-        raise RecipeError(f"A point's label is 1 (inside) or -1 (outside), not {label!r}.")
-    height, width = project.video.size
-    point = Point(number_in(x, -0.5, width - 0.5, "x"), number_in(y, -0.5, height - 0.5, "y"), label)
+    if not _is_int(label) or label not in (1, -1):
+        raise RecipeError(f"A point's label is 1 (inside) or -1 (outside), not {str(label)[:20]}.")
     key = _open_keyframe(project, frame, subject)
-    return _with_keyframe(project, replace(key, points=(*key.points, point)))
+    return _with_keyframe(project, replace(key, points=(*key.points, Point(*_inside(project, x, y), label))))
+
+
+def move_point(project: Project, *, frame: FrameIndex, subject: int, index: int, x: float, y: float) -> Project:
+    """Moves a click; its label stays."""
+    key = _open_keyframe(project, frame, subject)
+    old = _point(key, index)
+    moved = Point(*_inside(project, x, y), old.label)
+    return _with_keyframe(project, replace(key, points=(*key.points[:index], moved, *key.points[index + 1 :])))
 
 
 def remove_point(project: Project, *, frame: FrameIndex, subject: int, index: int) -> Project:
     key = _open_keyframe(project, frame, subject)
-    if not 0 <= index < len(key.points):
-        raise ProjectError(f"Frame {frame} has no point {index}.")
+    _point(key, index)
     return _with_keyframe(project, replace(key, points=key.points[:index] + key.points[index + 1 :]))
 
 
@@ -113,10 +117,13 @@ def clear_keyframe(project: Project, *, frame: FrameIndex, subject: int) -> Proj
 
 
 def lock_keyframe(project: Project, *, frame: FrameIndex, subject: int, locked: bool) -> Project:
-    key = project.keyframe(frame, subject)
+    _check_frame(project, frame)
+    key = project.keyframe(frame, project.subject(subject).id)
     if key is None:
         raise ProjectError(f"There is nothing to lock: the subject is not marked on frame {frame}.")
-    return _put(project, replace(key, locked=bool(locked)))
+    if not isinstance(locked, bool):
+        raise RecipeError("locked must be true or false.")
+    return _put(project, replace(key, locked=locked))
 
 
 # --- anchors ----------------------------------------------------------------------------------------------
@@ -157,7 +164,7 @@ def add_take(project: Project, *, frame: FrameIndex, take: Take) -> Project:
 def choose_take(project: Project, *, frame: FrameIndex, key: str | None, region: str | None = None) -> Project:
     """Approves a take (or, with None, takes approval back). `region`: see `Anchor`."""
     anchor = _anchor(project, frame)
-    if key is not None and key not in {take.key for take in anchor.takes}:
+    if key is not None and all(take.key != key for take in anchor.takes):
         raise ProjectError(f"Anchor {frame} has no such take.")
     return _with_anchor(project, replace(anchor, chosen=key, region=region if key else None))
 
@@ -196,7 +203,7 @@ def rename(project: Project, *, name: str) -> Project:
 
 def number_in(value: Any, low: float, high: float, what: str) -> float:
     """A finite number in [low, high]. Raises RecipeError naming `what`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise RecipeError(f"{what} must be a number from {low:g} to {high:g}, not {str(value)[:40]}.")
     return float(value)
 
@@ -215,8 +222,21 @@ def checked_box(project: Project, box: Any) -> tuple[float, float, float, float]
 
 
 def clean_name(name: Any) -> str:
-    """A name as shown: no control or direction-override characters, at most 120 characters."""
-    return "".join(c for c in str(name) if c.isprintable())[:120].strip()
+    """A name as shown: no control or direction-override characters, at most 120 characters. RecipeError for what is no text."""
+    if not isinstance(name, str):
+        raise RecipeError(f"A name is text, not {str(name)[:20]}.")
+    return "".join(c for c in name[:10_000] if c.isprintable())[:120].strip()
+
+
+def _inside(project: Project, x: Any, y: Any) -> tuple[float, float]:
+    height, width = project.video.size
+    return number_in(x, -0.5, width - 0.5, "x"), number_in(y, -0.5, height - 0.5, "y")
+
+
+def _point(key: Keyframe, index: Any) -> Point:
+    if not _is_int(index) or not 0 <= index < len(key.points):
+        raise ProjectError(f"Frame {key.frame} has no point {str(index)[:20]}.")
+    return key.points[index]
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
@@ -236,7 +256,7 @@ def _check_frame(project: Project, frame: Any) -> None:
 
 def _open_keyframe(project: Project, frame: FrameIndex, subject: int) -> Keyframe:
     _check_frame(project, frame)
-    project.subject(subject)
+    subject = project.subject(subject).id
     key = project.keyframe(frame, subject) or Keyframe(frame, subject)
     if key.locked:
         raise ProjectError(f"Frame {frame} is locked for this subject; unlock it to change its marks.")
@@ -256,6 +276,7 @@ def _put(project: Project, key: Keyframe) -> Project:
 
 
 def _anchor(project: Project, frame: FrameIndex) -> Anchor:
+    _check_frame(project, frame)
     anchor = project.edit.anchor_at(frame)
     if anchor is None:
         raise ProjectError(f"Frame {frame} is not an anchor; press A there to make it one.")

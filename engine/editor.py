@@ -200,7 +200,7 @@ class Editor:
             region = self.material.subjects_region(frame, subject)
             if not region.any():
                 raise ProjectError(self._no_mask(frame))
-            below = decode_png(self.journal.objects.get(over)) if over else self.picture(frame)
+            below = decode_png(self._take_picture(over)) if over else self.picture(frame)
             image = apply_effect(name, below, region, config)
             return self._add_take(frame, image, Take("", "effect", name, seed, {"effect": name, **config}))
 
@@ -233,12 +233,19 @@ class Editor:
         if layer.shape[:2] != self.project.video.size or layer.shape[2:] != (4,):
             raise MediaError("The painted layer does not have the clip's size; reload the page and paint again.")
         with self._lock:
-            below = decode_png(self.journal.objects.get(over)) if over else self.picture(frame)
+            acts.add_anchor(self.project, frame=frame)  # refuses a frame that is not there
+            below = decode_png(self._take_picture(over)) if over else self.picture(frame)
             alpha = layer[..., 3:].astype(np.float32) / 255
             image = np.rint(below + alpha * (layer[..., :3].astype(np.float32) - below)).astype(np.uint8)
             if not layer[..., 3].any():
                 raise ProjectError("Nothing is painted yet: paint on the frame, then keep it as a take.")
             return self._add_take(frame, image, Take("", "painted", "Painted"))
+
+    def _take_picture(self, key: str) -> bytes:
+        """The stored picture of a take of this project. Other objects (masks) are none."""
+        if all(take.key != key for anchor in self.project.edit.anchors for take in anchor.takes):
+            raise ProjectError("There is no such take in this project; it was deleted, or the page is old: reload it.")
+        return self.journal.objects.get(key)
 
     def _add_take(self, frame: FrameIndex, image: np.ndarray, take: Take) -> Take:
         take = replace(take, key=self.journal.objects.put(encode_png(image)))
@@ -255,6 +262,7 @@ class Editor:
         with self._lock:
             if key is None:
                 return self.act(acts.choose_take, "Take back approval", frame=frame, key=None)
+            acts.choose_take(self.project, frame=frame, key=key)  # refuses what is not there before pixels are read
             source, take = self.picture(frame), decode_png(self.journal.objects.get(key))
             region = self.material.subjects_region(frame)
             stray = outside_difference(source, take, region, CODEC_NOISE)

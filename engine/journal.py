@@ -25,6 +25,7 @@ from engine.project import Project, from_json, to_json
 
 DATABASE = "project.db"
 LAYOUT = 1
+PAUSE = 2.0  # seconds without an act after which a drag is over
 _TABLES = """
 create table if not exists meta (name text primary key, value text not null) without rowid;
 create table if not exists act (
@@ -128,14 +129,14 @@ class Journal:
     def record(self, project: Project, label: str, merge: str | None = None) -> Project:
         """Writes the document after an act; what was undone before is gone.
 
-        Acts with the same `merge` text, one right after the other, are one item of undo (a drag).
+        Acts with the same `merge` text, one right after the other without a pause, are one item of undo (a drag).
         """
         with self._lock:
             head = int(self._meta("head"))
             with self._guarded() as db:
                 db.execute("delete from act where id > ?", (head,))
-                row = db.execute("select merge from act where id = ?", (head,)).fetchone()
-                if merge and row and row[0] == merge:
+                row = db.execute("select merge, at from act where id = ?", (head,)).fetchone()
+                if merge and row and row[0] == merge and abs(time.time() - row[1]) < PAUSE:
                     db.execute("update act set document = ?, at = ? where id = ?", (_squeeze(project), time.time(), head))
                 else:
                     head = _insert(db, label, merge, project)

@@ -16,12 +16,12 @@ from engine.journal import Objects
 from engine.media.images import decode_png
 from engine.media.pack import FramePack
 from engine.media.reader import FrameReader, open_video
-from engine.media.records import RecordReader
+from engine.media.records import RecordReader, covered
 from engine.methods.base import Segment
 from engine.patches import apply_patch
 from engine.project import Project
 from engine.segments import MaskSpan, grown_spans, mask_spans, plan, segment_key
-from engine.types import FrameIndex, Video
+from engine.types import FrameIndex, FrameRange, Video
 from engine.workspace import Workspace
 
 REGIONS_KEPT = 4
@@ -58,6 +58,7 @@ class Material:
         self._regions: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
         self._spans = {subject.id: mask_spans(project, self.cuts, subject.id) for subject in project.subjects}
         self._keys: dict[int, str] = {}
+        self._finished: list[FrameRange] | None = None
 
     @property
     def reader(self) -> FrameReader:
@@ -159,6 +160,12 @@ class Material:
 
     def is_done(self, segment: Segment) -> bool:
         return (self.workspace.segment(self.key_of(segment)) / "done.json").exists()
+
+    def was_rendered(self, segment: Segment) -> bool:
+        """Whether some frame of it was rendered under any key: earlier, with other marks, takes or settings."""
+        if self._finished is None:
+            self._finished = [covered(folder.parent) for folder in self.workspace.segment("any").parent.glob("*/done.json")]
+        return any(len(span.meet(FrameRange(segment.start, segment.stop))) for span in self._finished)
 
     def edited(self, frame: FrameIndex, source: np.ndarray | None = None) -> np.ndarray | None:
         """(H, W, 3) uint8 rendered frame; the source outside all segments; None where it is not rendered yet."""

@@ -56,9 +56,9 @@ class Project:
     def subject(self, subject: int) -> Subject:
         """Raises ProjectError when there is no such subject."""
         for one in self.subjects:
-            if one.id == subject:
+            if one.id == subject and not isinstance(subject, bool):
                 return one
-        raise ProjectError(f"There is no subject {subject}; the project has {_listed(s.id for s in self.subjects)}.")
+        raise ProjectError(f"There is no subject {str(subject)[:20]}; the project has {_listed(s.id for s in self.subjects)}.")
 
     def keyframe(self, frame: FrameIndex, subject: int) -> Keyframe | None:
         return next((k for k in self.keyframes if k.frame == frame and k.subject == subject), None)

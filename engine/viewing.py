@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from pathlib import Path
 
@@ -72,11 +73,16 @@ def mask_png(alpha: np.ndarray) -> bytes:
     return _encoded(".png", rgba, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
-def layer_of(png: bytes) -> np.ndarray:
-    """(H, W, 4) uint8 RGBA of a painted layer. Raises MediaError for what is not an RGBA PNG."""
-    if not png.startswith(b"\x89PNG"):
+def layer_of(png: bytes, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 4) uint8 RGBA of a painted layer. Raises MediaError for what is not an RGBA PNG of that size (height, width)."""
+    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 24:
         raise MediaError("The painted layer is not a PNG picture; reload the page and paint again.")
-    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    if struct.unpack(">II", png[16:24]) != size[::-1]:  # from the header: a small file may unpack to gigabytes
+        raise MediaError("The painted layer does not have the clip's size; reload the page and paint again.")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype != np.uint8:
         raise MediaError("The painted layer is not an RGBA picture; reload the page and paint again.")
     return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from engine.errors import MediaError
+from engine.types import FrameRange
 
 ROW = struct.Struct("<QQQ")
 
@@ -137,6 +138,20 @@ class RecordReader:
 
     def close(self) -> None:
         self._file.close()
+
+
+def covered(folder: Path) -> FrameRange:
+    """The frames from the first to the last record of a set that is in order; empty where there is none."""
+    try:
+        with open(folder / "index", "rb") as file:
+            first = file.read(ROW.size)
+            if len(first) < ROW.size:
+                return FrameRange(0, 0)
+            file.seek(-ROW.size, os.SEEK_END)
+            last = file.read(ROW.size)
+    except FileNotFoundError:
+        return FrameRange(0, 0)
+    return FrameRange(ROW.unpack(first)[0], ROW.unpack(last)[0] + 1)
 
 
 def _read_rows(raw: bytes) -> list[tuple[int, int, int]]:
