@@ -18,6 +18,7 @@ from engine.media.pack import FramePack
 from engine.media.reader import FrameReader, open_video
 from engine.media.records import RecordReader, covered
 from engine.methods.base import Segment
+from engine.motion.steps import Steps
 from engine.patches import apply_patch
 from engine.project import Project
 from engine.segments import MaskSpan, grown_spans, mask_spans, plan, segment_key
@@ -53,6 +54,7 @@ class Material:
         self.cuts: list[FrameIndex] = list(self.pack.cuts) if self.pack and self.pack.complete else []
         self.segments = plan(project, self.cuts)
         self._reader = reader
+        self._steps: Steps | None = None
         self._records: dict[Path, RecordReader] = {}
         self._sealed: set[Path] = set()
         self._regions: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
@@ -72,6 +74,14 @@ class Material:
         if self.pack is None or not self.pack.complete:
             raise MediaError("The clip is still being prepared; wait for the bar under the timeline to fill, then try again.")
         return self.pack
+
+    @property
+    def steps(self) -> Steps:
+        """Motion between neighbouring frames, as far as it is known."""
+        if self._steps is None:
+            video = self.project.video
+            self._steps = Steps(self.ready_pack, video.size, self.workspace.motion(video.digest))
+        return self._steps
 
     # --- masks --------------------------------------------------------------------------------------------
 

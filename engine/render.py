@@ -7,6 +7,7 @@ functions, so they make the same bytes.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from engine.executors import Executor, SegmentTask, SerialExecutor
 from engine.material import Material
 from engine.media.images import decode_png, encode_png
 from engine.media.pack import build_pack
+from engine.media.reader import FrameReader
 from engine.media.records import RecordReader, RecordWriter
 from engine.media.writer import ExportSettings, write_clip
 from engine.methods import method
@@ -27,7 +29,9 @@ from engine.patches import make_patch
 from engine.progress import Progress, Step
 from engine.segments import MaskSpan
 from engine.tracking.masks import carry_masks
-from engine.types import FrameRange
+from engine.types import FrameIndex, FrameRange
+
+FRAMES_KEPT = 4
 
 
 @dataclass
@@ -67,8 +71,17 @@ def spans_to_carry(material: Material, segments: list[Segment] | None = None) ->
     return [span for span in spans.values() if not material.carried(span)]
 
 
+def read_motion(material: Material, spans: list[FrameRange], progress: Progress) -> None:
+    """Computes the motion between neighbouring frames of the spans, where it is not known yet."""
+    pairs = material.steps.missing(spans)
+    if pairs:
+        progress.total += len(pairs)
+        material.steps.ensure(pairs, progress.part("Reading the motion", len(pairs)))
+
+
 def carry(material: Material, spans: list[MaskSpan], progress: Progress) -> None:
     """Carries masks over the spans and leaves them as record sets."""
+    read_motion(material, [span.range for span in spans], progress)
     for span in spans:
         carry_span(material, span, progress.part("Carrying masks", len(span.range)))
 
@@ -76,7 +89,7 @@ def carry(material: Material, spans: list[MaskSpan], progress: Progress) -> None
 def carry_span(material: Material, span: MaskSpan, step: Step) -> None:
     given = {frame: decode_png(material.objects.get(key)) for frame, key in span.given}
     with material.workspace.scratch() as scratch, RecordWriter(material.workspace.masks(span.key), resume=False) as records:
-        masks = carry_masks(material.ready_pack, material.project.video.size, given, span.range, step=step, scratch=scratch)
+        masks = carry_masks(material.steps, material.project.video.size, given, span.range, step=step, scratch=scratch)
         for frame, alpha in masks:
             records.append(frame, encode_png(alpha))
         records.finish({"range": [span.range.start, span.range.stop]})
@@ -106,6 +119,7 @@ def propagate(
     dirty = dirty_segments(material, segments)
     spans = spans_to_carry(material, dirty)
     progress.total += sum(len(span.range) for span in spans) + sum(s.stop - s.start for s in dirty)
+    read_motion(material, [FrameRange(s.start, s.stop + (s.right is not None)) for s in dirty], progress)
     carry(material, spans, progress)
     tasks = [SegmentTask(material.workspace.folder, material.project, segment) for segment in dirty]
     (executor or SerialExecutor(render_segment)).run(tasks, material, progress)
@@ -116,9 +130,10 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
     """Renders one segment into its record set: patches against the source, checks in `meta`."""
     edit = material.project.edit
     chosen = method(edit.method)
+    sources = _Recent(material.reader)
     shot = Shot(
-        frames=material.reader,
-        pictures=material.ready_pack,
+        frames=sources,
+        steps=material.steps,
         size=material.project.video.size,
         region=material.region,
         take=material.take,
@@ -132,15 +147,33 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
         anchors = {anchor.frame for anchor in edit.approved}
         with RecordWriter(material.workspace.segment(material.key_of(segment)), resume=False) as records:
             prepared = chosen.prepare(shot, config, context)
-            sources = material.reader.frames(FrameRange(segment.start, segment.stop))
-            for (frame, image), source in zip(chosen.render(shot, segment, prepared, context), sources, strict=True):
-                region = material.region(frame)
+            for frame, image in chosen.render(shot, segment, prepared, context):
+                source, region = sources.get(frame), material.region(frame)
                 checks["outside"] = max(checks["outside"], _max_abs(image[region == 0], source[region == 0]))
                 if frame in anchors:
                     checks["anchor"] = max(checks["anchor"], _max_abs(image, material.take(frame)))
                 quality.append({"frame": frame, "region": round(float(np.count_nonzero(region)) / region.size, 5)})
                 records.append(frame, make_patch(source, image))
             records.finish({**checks, "quality": quality})
+
+
+class _Recent:
+    """Source frames for a method, the last ones kept: what it has just been given is not decoded again to check it."""
+
+    def __init__(self, reader: FrameReader) -> None:
+        self._reader = reader
+        self._kept: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
+
+    def get(self, frame: FrameIndex) -> np.ndarray:
+        kept = self._kept.get(frame)
+        return self._reader.get(frame) if kept is None else kept
+
+    def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
+        for frame, picture in zip(span, self._reader.frames(span), strict=True):
+            self._kept[frame] = picture
+            if len(self._kept) > FRAMES_KEPT:
+                self._kept.popitem(last=False)
+            yield picture
 
 
 def report_of(material: Material, rendered: list[Segment], segments: list[Segment]) -> RenderReport:

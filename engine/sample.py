@@ -1,4 +1,4 @@
-"""The sample project: a clip that is drawn here, two anchors already edited, one click from a finished clip."""
+"""The sample project: a clip that is drawn here (a balloon over hills), two anchors already edited, one click from done."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ FRAMES = 72
 RATE = 24
 SOUND_RATE = 48_000
 SEED = 7
-RADIUS = 58.0
-GROUND = 292.0  # y of the ball's centre when it lies on the grass
+RADIUS = 62.0
 Stripes = tuple[tuple[int, int, int], ...]
 STRIPES: Stripes = ((226, 60, 48), (244, 240, 228), (250, 190, 40), (244, 240, 228), (40, 120, 220), (244, 240, 228))
 EDITED: Stripes = ((60, 160, 72), (244, 240, 228), (30, 110, 90), (244, 240, 228), (120, 190, 60), (244, 240, 228))
@@ -31,29 +30,29 @@ OVERSAMPLE = 3
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the ball is: centre in px, roll in radians."""
+    """Where the balloon is: centre in px, tilt in radians."""
 
     x: float
     y: float
-    roll: float
+    tilt: float
 
 
 def draw_sample(folder: Path) -> None:
     """Makes the sample project in `folder`."""
     media = folder / "media"
     media.mkdir(parents=True)
-    clip = media / "beach-ball.mp4"
+    clip = media / "balloon.mp4"
     write_clip(clip)
-    editor = Editor.create(folder, clip, "Sample: beach ball")
+    editor = Editor.create(folder, clip, "Sample: balloon")
     try:
-        editor.act(_name_ball, "Name the ball")
+        editor.act(_name_balloon, "Name the balloon")
         backdrop = draw_backdrop()
         for frame in (0, FRAMES - 1):
             pose = pose_at(frame)
-            editor.import_mask(frame, 1, ball_mask(pose))
-            # The take must equal what the decoder gives outside the ball, so only the ball is drawn again.
+            editor.import_mask(frame, 1, balloon_mask(pose))
+            # The take must equal what the decoder gives outside the balloon, so only the balloon is drawn again.
             source, drawn = editor.picture(frame), draw_frame(backdrop, frame, EDITED, star=True)
-            share = ball_mask(pose)[..., None] / np.float32(255)
+            share = balloon_mask(pose)[..., None] / np.float32(255)
             image = np.rint(source + share * (drawn.astype(np.float32) - source)).astype(np.uint8)
             take = editor.picture_take(frame, image, "painted", "Green with a star")
             editor.approve(frame, take.key)
@@ -61,19 +60,17 @@ def draw_sample(folder: Path) -> None:
         editor.close()
 
 
-def _name_ball(project: Project) -> Project:
-    return acts.shape_subject(project, subject=1, name="Ball", feather=1.0, grow=1)
+def _name_balloon(project: Project) -> Project:
+    return acts.shape_subject(project, subject=1, name="Balloon", feather=1.0, grow=1)
 
 
 # --- drawing ----------------------------------------------------------------------------------------------
 
 
 def pose_at(frame: int) -> Pose:
-    """The ball comes in from the left, bounces twice and rolls on; it rolls as far as it travels."""
+    """The balloon drifts from left to right, rises and sinks a little, and sways."""
     seconds = frame / RATE
-    x = 96 + 150 * seconds
-    bounce = abs(np.sin(np.pi * seconds)) * 42 * 0.7 ** int(seconds)
-    return Pose(x, GROUND - float(bounce), (x - 96) / RADIUS)
+    return Pose(128 + 118 * seconds, 140 - 34 * float(np.sin(1.3 * seconds)), 0.3 * float(np.sin(2.1 * seconds)))
 
 
 def draw_backdrop() -> np.ndarray:
@@ -107,44 +104,55 @@ def draw_frame(backdrop: np.ndarray, frame: int, stripes: Stripes = STRIPES, *, 
     pan = round(80 + 70 * np.sin(frame / 40))
     picture = backdrop[:, pan : pan + SIZE[1]].astype(np.float32)
     pose = pose_at(frame)
-    shadow = np.zeros(SIZE, np.float32)
-    spread = 1 + (GROUND - pose.y) / 160
-    cv2.ellipse(shadow, (round(pose.x), 344), (round(RADIUS * 0.9 * spread), round(9 * spread)), 0, 0, 360, 1, -1, cv2.LINE_AA)
-    picture *= 1 - (0.5 / spread) * cv2.GaussianBlur(shadow, (0, 0), 6)[..., None]
+    _draw_basket(picture, pose)
     window = _window(pose)
-    share = ball_mask(pose)[window][..., None] / np.float32(255)
-    picture[window] += share * (_ball(pose, stripes, star) - picture[window])
+    share = balloon_mask(pose)[window][..., None] / np.float32(255)
+    picture[window] += share * (_balloon(pose, stripes, star) - picture[window])
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def ball_mask(pose: Pose) -> np.ndarray:
-    """(H, W) uint8 coverage of the ball."""
+def _draw_basket(picture: np.ndarray, pose: Pose) -> None:
+    """Ropes and basket under the balloon, on the picture."""
+    turn = np.array([[np.cos(pose.tilt), np.sin(pose.tilt)], [-np.sin(pose.tilt), np.cos(pose.tilt)]])
+
+    def at(u: float, v: float) -> tuple[int, int]:
+        x, y = np.array([u, v]) * RADIUS @ turn + (pose.x, pose.y)
+        return round(float(x) * 16), round(float(y) * 16)
+
+    for side in (-1, 1):
+        cv2.line(picture, at(0.7 * side, 0.7), at(0.2 * side, 1.5), (70, 60, 50), 1, cv2.LINE_AA, shift=4)
+    basket = np.array([at(-0.24, 1.5), at(0.24, 1.5), at(0.2, 1.82), at(-0.2, 1.82)])
+    cv2.fillConvexPoly(picture, basket, (140, 98, 56), cv2.LINE_AA, shift=4)
+
+
+def balloon_mask(pose: Pose) -> np.ndarray:
+    """(H, W) uint8 coverage of the balloon."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     return np.clip((RADIUS + 0.5 - np.hypot(x - pose.x, y - pose.y)) * 255, 0, 255).astype(np.uint8)
 
 
 def _window(pose: Pose) -> tuple[slice, slice]:
-    """Rows and columns of the frame that hold the ball."""
+    """Rows and columns of the frame that hold the balloon."""
     reach = RADIUS + 2
     x0, y0 = max(0, int(pose.x - reach)), max(0, int(pose.y - reach))
     return slice(y0, min(SIZE[0], int(pose.y + reach) + 1)), slice(x0, min(SIZE[1], int(pose.x + reach) + 1))
 
 
-def _ball(pose: Pose, stripes: Stripes, star: bool) -> np.ndarray:
-    """(h, w, 3) float32: the ball's surface in its window, lit from the upper left; only right inside its mask."""
+def _balloon(pose: Pose, stripes: Stripes, star: bool) -> np.ndarray:
+    """(h, w, 3) float32: the balloon's surface in its window, lit from the upper left; only right inside its mask."""
     rows, columns = _window(pose)
     height, width = rows.stop - rows.start, columns.stop - columns.start
     y, x = (np.mgrid[: height * OVERSAMPLE, : width * OVERSAMPLE].astype(np.float32) + 0.5) / OVERSAMPLE - 0.5
     u, v = (x + columns.start - pose.x) / RADIUS, (y + rows.start - pose.y) / RADIUS
-    turn_u = u * np.cos(pose.roll) + v * np.sin(pose.roll)
-    turn_v = v * np.cos(pose.roll) - u * np.sin(pose.roll)
+    turn_u = u * np.cos(pose.tilt) + v * np.sin(pose.tilt)
+    turn_v = v * np.cos(pose.tilt) - u * np.sin(pose.tilt)
     sector = np.floor((np.arctan2(turn_v, turn_u) / (2 * np.pi) + 0.5) * len(stripes)).astype(int) % len(stripes)
     colour = np.array(stripes, np.float32)[sector]
     colour[np.hypot(turn_u, turn_v) < 0.16] = (236, 228, 210)
-    # A scuffed surface: plain stripes would give dense motion nothing to hold on to.
-    scuffs = np.random.default_rng(SEED).normal(0, 1, (48, 48)).astype(np.float32)
-    where = (np.stack([turn_u, turn_v], axis=-1) * 20 + 23.5).astype(np.float32)
-    colour += 9 * cv2.remap(scuffs, where[..., 0], where[..., 1], cv2.INTER_CUBIC)[..., None]
+    # Weathered cloth: plain stripes would give dense motion nothing to hold on to.
+    cloth = np.random.default_rng(SEED).normal(0, 1, (20, 20)).astype(np.float32)
+    where = (np.stack([turn_u, turn_v], axis=-1) * 8 + 9.5).astype(np.float32)
+    colour += 20 * cv2.remap(cloth, where[..., 0], where[..., 1], cv2.INTER_CUBIC)[..., None]
     if star:
         colour[_in_star(turn_u - 0.5, turn_v, 0.30)] = (255, 226, 40)
     depth = np.sqrt(np.clip(1 - u**2 - v**2, 0, 1))
@@ -182,12 +190,13 @@ def write_clip(path: Path) -> None:
 
 
 def _sound_frames() -> Iterator[av.AudioFrame]:
-    """A soft tone that thumps at each bounce."""
+    """Wind, and the burner now and then."""
     time = np.arange(round(FRAMES / RATE * SOUND_RATE)) / SOUND_RATE
-    wave = 0.02 * np.sin(2 * np.pi * 220 * time)
-    for start in (1.0, 2.0, 2.9):
-        since = np.clip(time - start, 0, None)
-        wave += (time >= start) * 0.5 * np.exp(-14 * since) * np.sin(2 * np.pi * (90 + 60 * np.exp(-20 * since)) * since)
+    random = np.random.default_rng(SEED)
+    wind = cv2.GaussianBlur(random.normal(0, 1, (1, len(time))).astype(np.float32), (0, 0), 24)[0]
+    burner = cv2.GaussianBlur(random.normal(0, 1, (1, len(time))).astype(np.float32), (0, 0), 3)[0]
+    fire = np.clip(np.sin(2 * np.pi * time / 1.5 - 1.2) * 4 - 2, 0, 1)
+    wave = 0.4 * wind + 0.25 * fire * burner
     for start in range(0, len(wave), 1024):
         piece = av.AudioFrame.from_ndarray(wave[None, start : start + 1024].astype(np.float32), format="fltp", layout="mono")
         piece.sample_rate, piece.pts, piece.time_base = SOUND_RATE, start, Fraction(1, SOUND_RATE)

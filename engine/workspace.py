@@ -43,6 +43,10 @@ class Workspace:
         """The frame pack of the clip with this digest."""
         return self.cache / f"pack-{digest[:16]}"
 
+    def motion(self, digest: str) -> Path:
+        """The record set of motion between neighbouring frames of the clip with this digest."""
+        return self.cache / f"motion-{digest[:16]}"
+
     def masks(self, key: str) -> Path:
         """The record set of carried masks with this key."""
         return self.cache / "masks" / key

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from engine.pictures import Pictures
+from engine.motion.steps import Steps
 from engine.types import Edit, FrameIndex, FrameRange
 
 
@@ -45,11 +45,11 @@ class Shot:
     """What a method sees of the clip. Everything is fetched by frame; nothing holds all frames.
 
     `region(frame)` (H, W) uint8: 0 where the source must stay, 255 where the edit is whole. `take(frame)` (H, W, 3)
-    uint8: the approved take of an anchor. `size` = (H, W).
+    uint8: the approved take of an anchor. `size` = (H, W). `steps`: motion between neighbouring frames.
     """
 
     frames: Frames
-    pictures: Pictures
+    steps: Steps
     size: tuple[int, int]
     region: Callable[[FrameIndex], np.ndarray]
     take: Callable[[FrameIndex], np.ndarray]

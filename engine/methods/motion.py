@@ -16,7 +16,7 @@ Symbols: D (H, W, 3) float32 difference, w (H, W) weight, region and alpha (H, W
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.motion.carry import Chain
-from engine.motion.flow import Window, grid, motion_size, sample, upsample, upsample_positions
+from engine.motion.flow import Window, grid, sample, upsample, upsample_positions
 from engine.motion.scratch import PositionStore
 from engine.types import FrameIndex, FrameRange
 
@@ -69,30 +69,29 @@ class Motion:
             done += 1
             context.step(done, total)
 
-        with ThreadPoolExecutor(1) as pool:
-            right = None if segment.right is None else _Side(shot, segment.right)
-            store = None if right is None else _backward(shot, segment, right, context, pool, tick)
-            left = None if segment.left is None else _Side(shot, segment.left)
-            frames = shot.frames.frames(FrameRange(segment.start, segment.stop))
-            for frame, source in zip(range(segment.start, segment.stop), frames, strict=True):
-                if left is not None and frame > segment.start:
-                    left.advance(frame, pool)
-                tick()
-                if frame == segment.left:
-                    yield frame, shot.take(frame)
-                    continue
-                region = shot.region(frame)
-                window = _window(region)
-                if window is None:
-                    yield frame, source
-                    continue
-                carried = []
-                if left is not None:
-                    carried.append(left.carried(region, window, _nearness(frame, segment, left=True), config))
-                if right is not None and store is not None:
-                    right.positions, right.confidence = store.get(frame)
-                    carried.append(right.carried(region, window, _nearness(frame, segment, left=False), config))
-                yield frame, _apply(source, _blend(carried, region[window]), region, window)
+        right = None if segment.right is None else _Side(shot, segment.right)
+        store = None if right is None else _backward(segment, right, context, tick)
+        left = None if segment.left is None else _Side(shot, segment.left)
+        frames = shot.frames.frames(FrameRange(segment.start, segment.stop))
+        for frame, source in zip(range(segment.start, segment.stop), frames, strict=True):
+            if left is not None and frame > segment.start:
+                left.advance(frame)
+            tick()
+            if frame == segment.left:
+                yield frame, shot.take(frame)
+                continue
+            region = shot.region(frame)
+            window = _window(region)
+            if window is None:
+                yield frame, source
+                continue
+            carried = []
+            if left is not None:
+                carried.append(left.carried(region, window, _nearness(frame, segment, left=True), config))
+            if right is not None and store is not None:
+                right.positions, right.confidence = store.get(frame)
+                carried.append(right.carried(region, window, _nearness(frame, segment, left=False), config))
+            yield frame, _apply(source, _blend(carried, region[window]), region, window)
 
 
 def _window(region: np.ndarray) -> Window | None:
@@ -111,12 +110,12 @@ def _nearness(frame: FrameIndex, segment: Segment, *, left: bool) -> float:
     return 1 - share if left else share
 
 
-def _backward(shot: Shot, segment: Segment, right: _Side, context: Context, pool: ThreadPoolExecutor, tick: Any) -> PositionStore:
+def _backward(segment: Segment, right: _Side, context: Context, tick: Callable[[], None]) -> PositionStore:
     """Runs from the right anchor to the segment's start and leaves positions on disk for the forward pass."""
     store = PositionStore(context.scratch / "right", right.pixels)
     assert segment.right is not None
     for frame in range(segment.right - 1, segment.start - 1, -1):
-        right.advance(frame, pool)
+        right.advance(frame)
         store.put(frame, right.positions, right.confidence)
         tick()
     return store
@@ -126,22 +125,22 @@ class _Side:
     """One anchor's difference on its way through the segment."""
 
     def __init__(self, shot: Shot, anchor: FrameIndex) -> None:
-        self._shot, self._size, self._small = shot, shot.size, motion_size(shot.size)
-        self.pixels = grid(self._small)
+        self._shot, self._size = shot, shot.size
+        self.pixels = grid(shot.steps.size)
         source, take = shot.frames.get(anchor), shot.take(anchor)
         self._difference = take.astype(np.float32) - source
         self._region = shot.region(anchor).astype(np.float32)
-        self._chain = Chain(shot.pictures.gray(anchor, self._small), self._subject(anchor))
+        self._chain = Chain(shot.steps, anchor, self._subject(anchor))
         self.positions, self.confidence = self._chain.positions, self._chain.confidence
 
-    def advance(self, frame: FrameIndex, pool: ThreadPoolExecutor) -> None:
+    def advance(self, frame: FrameIndex) -> None:
         """Carries the positions on to a neighbouring frame."""
-        self._chain.advance(self._shot.pictures.gray(frame, self._small), self._subject(frame), pool)
+        self._chain.advance(frame, self._subject(frame))
         self.positions, self.confidence = self._chain.positions, self._chain.confidence
 
     def _subject(self, frame: FrameIndex) -> np.ndarray | None:
         """(h, w) bool: the edited part; None where it is the whole frame, which does not move as one piece."""
-        region = cv2.resize(self._shot.region(frame), self._small[::-1], interpolation=cv2.INTER_AREA) >= 128
+        region = cv2.resize(self._shot.region(frame), self._shot.steps.size[::-1], interpolation=cv2.INTER_AREA) >= 128
         return None if region.mean() > 0.9 else region
 
     def carried(self, region: np.ndarray, window: Window, near: float, config: Config) -> Carried:

@@ -8,21 +8,21 @@ together they stop most of the fall with distance).
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
 
 from engine.motion.flow import DenseFlow, consistency, grid, sample
+from engine.motion.steps import Steps
+from engine.types import FrameIndex
 
 LOCAL_LIGHT = 12.0  # px: brightness is equalised over this neighbourhood before the direct comparison
 CORRECTION_LIMIT = 4.0  # px at motion scale: larger corrections are mismatches
-REMAINDER_LIMIT = 3.0  # px the field of a subject may differ from its affine motion
+REMAINDER_LIMIT = (1.0, 4.0)  # px a subject's field may differ from its affine motion: all points on it … none
 REMAINDER_BLUR = 6.0
 INLIER = 1.5  # px
 FEW_INLIERS = 0.5  # share of inliers below which a subject does not move as one piece
 SAMPLES = 1500
-CORRECT_EVERY = 3  # frames; every frame gains 0.3 dB for a third more time
+CORRECT_EVERY = 2  # frames; every frame gains little for a third more time
 
 
 class Chain:
@@ -31,37 +31,27 @@ class Chain:
     `positions` (h, w, 2) float32 (x, y); `confidence` (h, w) float32 0–1, falling where pixels were hidden on the way.
     """
 
-    def __init__(self, source: np.ndarray, subject: np.ndarray | None = None) -> None:
-        """source (h, w) uint8 grey; `subject` (h, w) bool, the edited part of the source, or None."""
-        self._pixels = grid(source.shape[:2])
-        self._source, self._subject = source, subject
-        self._current, self._steps = source, 0
-        self._last: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-        self._flow, self._flow_back, self._direct = DenseFlow(), DenseFlow(), DenseFlow()
+    def __init__(self, steps: Steps, frame: FrameIndex, subject: np.ndarray | None = None) -> None:
+        """Starts at a frame; `subject` (h, w) bool, the edited part of it, or None."""
+        self._steps, self._at, self._length = steps, frame, 0
+        self._source, self._subject = steps.gray(frame), subject
+        self._direct = DenseFlow()
+        self._pixels = grid(steps.size)
         self.positions = self._pixels.copy()
-        self.confidence = np.ones(source.shape[:2], np.float32)
+        self.confidence = np.ones(steps.size, np.float32)
 
-    def advance(self, frame: np.ndarray, subject: np.ndarray | None = None, pool: ThreadPoolExecutor | None = None) -> None:
-        """Goes on to the neighbouring frame (h, w) uint8. `subject` (h, w) bool: the edited part of that frame, if known."""
-        # What moved so far goes on moving: without this guess, fast subjects are lost.
-        guess, guess_back = self._last
-        if pool is None:
-            there, back = self._flow.flow(frame, self._current, guess), self._flow_back.flow(self._current, frame, guess_back)
-        else:
-            future = pool.submit(self._flow_back.flow, self._current, frame, guess_back)
-            there = self._flow.flow(frame, self._current, guess)
-            back = future.result()
-        self._last = (sample(there, self._pixels + there), -there)
+    def advance(self, frame: FrameIndex, subject: np.ndarray | None = None) -> None:
+        """Goes on to the neighbouring frame. `subject` (h, w) bool: the edited part of that frame, if known."""
+        there, back = self._steps.flow(frame, self._at), self._steps.flow(self._at, frame)
         at = self._pixels + there
         self.confidence = sample(self.confidence, at) * consistency(there, back, self._pixels)
         # Resampling the displacement keeps the frame's border from dragging absolute positions along.
         self.positions = at + sample(self.positions - self._pixels, at)
-        self._current = frame
+        self._at, self._length = frame, self._length + 1
+        if self._length % CORRECT_EVERY == 0:
+            self._correct(self._steps.gray(frame))
         if subject is not None and self._subject is not None:
             self._hold_together(subject)
-        self._steps += 1
-        if self._steps % CORRECT_EVERY == 0:
-            self._correct(frame)
 
     def _correct(self, frame: np.ndarray) -> None:
         """Compares the carried source picture with the frame and corrects the positions by what is left."""
@@ -75,7 +65,7 @@ class Chain:
 
     def _hold_together(self, subject: np.ndarray) -> None:
         """Robust affine motion of the subject plus a bounded, smooth remainder."""
-        ys, xs = np.nonzero(subject & (self.confidence > 0.1))
+        ys, xs = np.nonzero(subject & (self.confidence > 0.02))
         if len(ys) < 50:
             return
         chosen = np.random.default_rng(0).choice(len(ys), min(SAMPLES, len(ys)), replace=False)
@@ -86,7 +76,9 @@ class Chain:
         if matrix is None or inliers.mean() < FEW_INLIERS:
             return
         model = (self._pixels @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-        remainder = np.clip(self.positions - model, -REMAINDER_LIMIT, REMAINDER_LIMIT) * subject[..., None]
+        # The less the subject moves as one piece, the more it may differ from it.
+        limit = REMAINDER_LIMIT[0] + (REMAINDER_LIMIT[1] - REMAINDER_LIMIT[0]) * (1 - float(inliers.mean()))
+        remainder = np.clip(self.positions - model, -limit, limit) * subject[..., None]
         weight = cv2.GaussianBlur(subject.astype(np.float32), (0, 0), REMAINDER_BLUR)
         remainder = cv2.GaussianBlur(remainder, (0, 0), REMAINDER_BLUR) / np.maximum(weight, 1e-3)[..., None]
         self.positions = np.where(subject[..., None], model + remainder, self.positions)

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 SHORT_SIDE = 288  # px; estimated at this size and sampled at full size: 480 costs 3 times as much for about 2 dB
-AGREE = 1.0  # px of forward–backward disagreement at which confidence has fallen to 1/e
+AGREE = 1.0  # px of forward–backward disagreement, beyond the slack, at which confidence has fallen to 1/e
+SLACK = 0.5  # px that flow may err; without it, confidence would fade with time where nothing is wrong
 _PER_LENGTH = 0.02  # more disagreement is normal where motion is fast
 
 
@@ -28,10 +29,9 @@ class DenseFlow:
     def __init__(self) -> None:
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def flow(self, a: np.ndarray, b: np.ndarray, guess: np.ndarray | None = None) -> np.ndarray:
-        """(h, w, 2) float32 px: pixel x of a is found at x + flow(x) in b. a, b (h, w) uint8; `guess` is where to begin."""
-        start = np.zeros((*a.shape, 2), np.float32) if guess is None else guess.astype(np.float32)
-        return self._dis.calc(a, b, start)
+    def flow(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """(h, w, 2) float32 px: pixel x of a is found at x + flow(x) in b. a, b (h, w) uint8."""
+        return self._dis.calc(a, b, np.zeros((*a.shape, 2), np.float32))
 
 
 def sample(picture: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
@@ -42,13 +42,14 @@ def sample(picture: np.ndarray, positions: np.ndarray, interpolation: int = cv2.
 def consistency(there: np.ndarray, back: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """(h, w) float32 0–1: how well going `there` and coming `back` ends where it began; 0 where it leaves the frame.
 
-    there, back (h, w, 2) flows between the same two frames, `pixels` their grid. exp(−d / (AGREE + 0.02·|there|)) of
-    the distance d between start and return.
+    there, back (h, w, 2) flows between the same two frames, `pixels` their grid. exp(−(d − SLACK)₊ / (AGREE + 0.02·|there|))
+    of the distance d between start and return.
     """
     target = pixels + there
     returned = there + sample(back, target)
     length = np.sqrt((there**2).sum(axis=-1))
-    confidence = np.exp(-np.sqrt((returned**2).sum(axis=-1)) / (AGREE + _PER_LENGTH * length))
+    error = np.maximum(0, np.sqrt((returned**2).sum(axis=-1)) - SLACK)
+    confidence = np.exp(-error / (AGREE + _PER_LENGTH * length))
     height, width = there.shape[:2]
     outside = (target[..., 0] < -0.5) | (target[..., 0] > width - 0.5) | (target[..., 1] < -0.5) | (target[..., 1] > height - 0.5)
     confidence[outside] = 0

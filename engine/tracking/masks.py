@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 
 from engine.media.records import RecordReader, RecordWriter
-from engine.motion.flow import DenseFlow, consistency, grid, motion_size, sample
+from engine.motion.flow import consistency, grid, sample
+from engine.motion.steps import Steps
 from engine.pictures import Pictures
 from engine.segmentation.outline import full_outline, guided
 from engine.tracking.appearance import Palette, colour_bins, local_odds
@@ -43,7 +44,7 @@ INLIER = 1.5  # px
 
 
 def carry_masks(
-    pictures: Pictures,
+    steps: Steps,
     size: tuple[int, int],
     given: dict[FrameIndex, np.ndarray],
     span: FrameRange,
@@ -53,12 +54,13 @@ def carry_masks(
 ) -> Iterator[tuple[FrameIndex, np.ndarray]]:
     """Yields (frame, (H, W) uint8 alpha) for every frame of the span, in order; given frames exactly as given.
 
-    `given` holds masks at one or both ends of the span, or one anywhere in it. The span must not cross a cut. `step`
-    is called once per frame and pass and may raise Cancelled. Working files go to the folder `scratch`.
+    `steps` holds the clip's motion over the span. `given` holds masks at one or both ends of the span, or one anywhere
+    in it. The span must not cross a cut. `step` is called once per frame and pass and may raise Cancelled. Working files
+    go to the folder `scratch`.
     """
     frames = sorted(frame for frame in given if frame in span)
     left, right = frames[0], frames[-1]
-    looks = _Looks(pictures, motion_size(size))
+    looks = _Looks(steps)
     palette = Palette()
     for frame in frames:
         palette.learn(looks.at(frame).bins, _small(given[frame], looks.size))
@@ -66,7 +68,7 @@ def carry_masks(
     stop_back = left + 1 if left != right else span.start
     tick = _Ticks(step, max(0, right - stop_back) + len(span))
     store = _Store(scratch / "masks", looks.size)
-    carrier = Carrier(looks.at(right), _small(given[right], looks.size), palette)
+    carrier = Carrier(steps, looks.at(right), _small(given[right], looks.size), palette)
     for frame in range(right - 1, stop_back - 1, -1):
         carrier.advance(looks.at(frame))
         store.put(frame, carrier.soft, carrier.trust)
@@ -76,7 +78,7 @@ def carry_masks(
     for frame in span:
         look = looks.at(frame)
         if frame == left:
-            forward = Carrier(look, _small(given[left], looks.size), palette)
+            forward = Carrier(steps, look, _small(given[left], looks.size), palette)
         elif forward is not None:
             forward.advance(look)
         tick()
@@ -87,7 +89,7 @@ def carry_masks(
         if stop_back <= frame < right:
             soft, trust = store.get(frame)
             ends.append((soft, trust * _nearness(frame, right, left)))
-        yield frame, _at_full_size(_meet(ends, look), pictures, frame, size)
+        yield frame, _at_full_size(_meet(ends, look), steps.pictures, frame, size)
 
 
 class _Ticks:
@@ -122,9 +124,9 @@ def _at_full_size(soft: np.ndarray, pictures: Pictures, frame: FrameIndex, size:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Look:
-    """One frame at motion scale: gray (h, w) uint8, bins (h, w) int32 (colour), guide (h, w) float32 0–1."""
+    """One frame at motion scale: bins (h, w) int32 (colour), guide (h, w) float32 0–1."""
 
-    gray: np.ndarray
+    frame: FrameIndex
     bins: np.ndarray
     guide: np.ndarray
 
@@ -132,13 +134,13 @@ class Look:
 class _Looks:
     """Fetches frames at motion scale."""
 
-    def __init__(self, pictures: Pictures, size: tuple[int, int]) -> None:
-        self._pictures, self.size = pictures, size
+    def __init__(self, steps: Steps) -> None:
+        self._pictures, self.size = steps.pictures, steps.size
 
     def at(self, frame: FrameIndex) -> Look:
         rgb = cv2.resize(self._pictures.rgb(frame), self.size[::-1], interpolation=cv2.INTER_AREA)
         gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        return Look(gray, colour_bins(rgb), gray.astype(np.float32) / 255)
+        return Look(frame, colour_bins(rgb), gray.astype(np.float32) / 255)
 
 
 class _Store:
@@ -173,11 +175,9 @@ class Carrier:
     `soft` (h, w) float32 0–1 of the current frame; `trust` 0–1 falls with every step, faster where the step was doubtful.
     """
 
-    def __init__(self, look: Look, soft: np.ndarray, palette: Palette) -> None:
-        self._look, self._palette = look, palette
-        self._pixels = grid(look.gray.shape)
-        self._flow = DenseFlow()
-        self._last: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+    def __init__(self, steps: Steps, look: Look, soft: np.ndarray, palette: Palette) -> None:
+        self._steps, self._look, self._palette = steps, look, palette
+        self._pixels = grid(steps.size)
         self.soft, self.trust = soft, 1.0
 
     def advance(self, look: Look) -> None:
@@ -186,9 +186,7 @@ class Carrier:
         if self.soft.max() < 0.5:
             self.soft = np.zeros_like(self.soft)
             return
-        there = self._flow.flow(look.gray, before.gray, self._last[0])
-        back = self._flow.flow(before.gray, look.gray, self._last[1])
-        self._last = (sample(there, self._pixels + there), -there)
+        there, back = self._steps.flow(look.frame, before.frame), self._steps.flow(before.frame, look.frame)
         agree = consistency(there, back, self._pixels)
         by_flow = sample(self.soft, self._pixels + there)
         as_one = _moved_as_one(self.soft, self._pixels, back)
