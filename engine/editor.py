@@ -199,13 +199,16 @@ class Editor:
         with self._lock:
             region = self.material.subjects_region(frame, subject)
             if not region.any():
-                raise ProjectError(self._no_mask(frame))
+                raise ProjectError(self._no_mask(frame, subject))
             below = decode_png(self._take_picture(over)) if over else self.picture(frame)
             image = apply_effect(name, below, region, config)
             return self._add_take(frame, image, Take("", "effect", name, seed, {"effect": name, **config}))
 
-    def _no_mask(self, frame: FrameIndex) -> str:
-        if any(self.project.marked(subject.id) for subject in self.project.edited_subjects()):
+    def _no_mask(self, frame: FrameIndex, only: int | None) -> str:
+        subjects = self.project.edited_subjects() if only is None else (self.project.subject(only),)
+        if any(self.material.alpha(subject.id, frame) is not None for subject in subjects):
+            return f"The mask is empty on frame {frame}: the subject is not seen there; take another frame, or mark it there."
+        if any(self.project.marked(subject.id) for subject in subjects):
             return f"The mask has not been carried to frame {frame} yet: press T to carry it, or mark the subject on this frame."
         return f"There is no mask on frame {frame} yet: click on the subject, or draw it with the brush, then try again."
 

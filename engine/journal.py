@@ -10,6 +10,7 @@ and cannot drift.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -87,7 +88,12 @@ class Journal:
         self.folder = folder
         self.objects = Objects(folder / "objects")
         self._lock = threading.RLock()
-        self._db = _connect(folder / DATABASE)
+        try:
+            self._db = _connect(folder / DATABASE)
+        except sqlite3.Error as error:
+            raise ProjectError(
+                f"{folder.name} cannot be opened: {error}; free some disk space, or restore the folder from a copy."
+            ) from error
         try:
             if int(self._meta("layout") or 0) > LAYOUT:
                 raise ProjectError("This project was made by a newer Anchorline; update to open it.")
@@ -103,17 +109,17 @@ class Journal:
             raise ProjectError(f"{folder.name} holds a project already; choose another folder.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            db = _connect(folder / DATABASE)
-            with db:
+            with contextlib.closing(_connect(folder / DATABASE)) as db, db:
                 first = _insert(db, "Open clip", None, project)
                 db.executemany(
                     "insert into meta values (?, ?)",
                     [("layout", str(LAYOUT)), ("head", str(first)), ("first", str(first)), ("rev", "1")],
                 )
-            db.close()
         except (OSError, sqlite3.Error) as error:
+            for name in ("", "-wal", "-shm", "-journal"):
+                (folder / f"{DATABASE}{name}").unlink(missing_ok=True)
             raise ProjectError(
-                f"Cannot make a project in {folder.name}: {error}; check free space and write permission."
+                f"Cannot make a project in {folder.name}: {error}; check free disk space and write permission."
             ) from error
         return cls(folder)
 
@@ -253,14 +259,16 @@ class _Transaction:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    """Raises sqlite3.Error."""
+    db = sqlite3.connect(path, check_same_thread=False, timeout=10)
     try:
-        db = sqlite3.connect(path, check_same_thread=False, timeout=10)
         db.execute("pragma journal_mode = wal")
         # FULL: an acknowledged act survives a power cut; measured at ~3 ms an act, far below a hand's pace.
         db.execute("pragma synchronous = full")
         db.executescript(_TABLES)
-    except sqlite3.Error as error:
-        raise ProjectError(f"{path.parent.name} cannot be opened: {error}; restore the folder from a copy.") from error
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

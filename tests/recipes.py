@@ -23,6 +23,13 @@ def clip_in(folder: Path, frames: int = FRAMES, **more: Any) -> Path:
     return write_drawn_clip(folder / "in.mp4", Clip(frames=frames, audio=("aac",), **more))
 
 
+def box_in(size: tuple[int, int]) -> list[int]:
+    """A box around the disc on frame 0 of a drawn clip of that size (height, width)."""
+    height, width = size
+    x, y, reach = int(0.2 * width), int(0.65 * height), height // 8 + 3
+    return [x - reach, y - reach, x + reach, y + reach]
+
+
 def edit_recipe(**changes: Any) -> dict[str, Any]:
     """A disc marked on frame 0, recoloured on frames 0 and 12: two segments."""
     recipe: dict[str, Any] = {
