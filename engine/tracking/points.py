@@ -15,6 +15,7 @@ LEVELS = 4
 AGREE = 1.0  # px at tracking scale between start and return; beyond it a point counts as lost
 CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
 TRACK_SIDE = 720  # short side, px
+FADE = 0.995  # confidence per frame
 
 
 def track_points(
@@ -22,46 +23,64 @@ def track_points(
 ) -> Tracks:
     """Follows `queries` (P, 3) float32 (frame, x, y) through the span. `step` may raise Cancelled.
 
-    A lost point stays where it was last seen, not visible; it is not found again (the next frames' check fails too).
+    A lost point stays where it was last seen, not visible, to the end of the span: it is not found again.
     """
     count, length = len(queries), len(span)
     xy = np.repeat(queries[None, :, 1:].astype(np.float32), length, axis=0)
     visible = np.zeros((length, count), bool)
     confidence = np.zeros((length, count), np.float32)
-    scale = min(1.0, TRACK_SIDE / min(size))
-    small = (round(size[0] * scale), round(size[1] * scale))
     tracks = Tracks(xy, visible, confidence, queries.astype(np.float32), span.start)
     for point, (frame, _, _) in enumerate(queries):
         at = int(frame) - span.start
         visible[at, point], confidence[at, point] = True, 1
-    for direction in (1, -1):
-        _follow(pictures, small, tracks, span, direction, size)
-        step(length * (1 if direction > 0 else 2) // 2, length)
+    looks = _Looks(pictures, size)
+    for number, direction in enumerate((1, -1)):
+        _follow(looks, tracks, span, direction)
+        step(length * (number + 1) // 2, length)
     return tracks
 
 
-def _follow(
-    pictures: Pictures, small: tuple[int, int], tracks: Tracks, span: FrameRange, direction: int, size: tuple[int, int]
-) -> None:
+class _Looks:
+    """Frames at tracking scale, and points to and from it; pixel centres stay pixel centres."""
+
+    def __init__(self, pictures: Pictures, size: tuple[int, int]) -> None:
+        self._pictures = pictures
+        scale = min(1.0, TRACK_SIDE / min(size))
+        self.size = (round(size[0] * scale), round(size[1] * scale))
+        self._factor = np.array([self.size[1] / size[1], self.size[0] / size[0]], np.float32)
+
+    def at(self, frame: int) -> np.ndarray:
+        return self._pictures.gray(frame, self.size)
+
+    def to_small(self, points: np.ndarray) -> np.ndarray:
+        return (points + 0.5) * self._factor - 0.5
+
+    def to_full(self, points: np.ndarray) -> np.ndarray:
+        return (points + 0.5) / self._factor - 0.5
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """(P,) bool for points at tracking scale."""
+        return (points >= -0.5).all(1) & (points <= np.array(self.size[::-1]) - 0.5).all(1)
+
+
+def _follow(looks: _Looks, tracks: Tracks, span: FrameRange, direction: int) -> None:
     """One pass over the span: every point from its query on in this direction."""
-    factor = np.array([small[1] / size[1], small[0] / size[0]], np.float32)
     rows = range(len(span)) if direction > 0 else range(len(span) - 1, -1, -1)
     start = tracks.queries[:, 0].astype(int) - span.start
     before = None
     for row in rows:
-        picture = pictures.gray(span.start + row, small)
+        picture = looks.at(span.start + row)
         begun = (row - start) * direction > 0
         if before is not None and begun.any():
             last = row - direction
             active = begun & tracks.visible[last]
             tracks.xy[row, begun] = tracks.xy[last, begun]
             if active.any():
-                found, agrees = _step(before, picture, tracks.xy[last, active] * factor)
-                seen = agrees & (found >= -0.5).all(1) & (found <= np.array(small[::-1]) - 0.5).all(1)
-                moved = np.where(seen[:, None], found / factor, tracks.xy[last, active])
-                tracks.xy[row, active] = moved
+                found, agrees = _step(before, picture, looks.to_small(tracks.xy[last, active]))
+                seen = agrees & looks.inside(found)
+                tracks.xy[row, active] = np.where(seen[:, None], looks.to_full(found), tracks.xy[last, active])
                 tracks.visible[row, active] = seen
-                tracks.confidence[row, active] = seen * tracks.confidence[last, active] * 0.995
+                tracks.confidence[row, active] = seen * tracks.confidence[last, active] * FADE
         before = picture
 
 
