@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from engine.cli import main
 from tests.conftest import ROOT
 from tests.media_fixtures import Clip, write_drawn_clip
 
@@ -72,12 +76,22 @@ def cli(folder: Path, *arguments: object, limit: float = 60) -> tuple[int, str, 
 
 
 def failed(folder: Path, *arguments: object) -> str:
-    """The one sentence of a run that must fail by name, leaving nothing in its temporary folder."""
-    code, out, err = cli(folder, *arguments)
-    assert code == 1, (code, out, err)
-    assert "Traceback" not in err and out == ""
+    """The one sentence of a run that must fail by name, leaving nothing in its temporary folder. Runs in this process."""
+    environment(folder)
+    out, err = io.StringIO(), io.StringIO()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before, tempfile.tempdir = tempfile.tempdir, str(folder / "tmp")
+    try:
+        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main([str(argument) for argument in arguments])
+    finally:
+        tempfile.tempdir = before
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    said = err.getvalue()
+    assert code == 1 and out.getvalue() == "", (code, said)
     assert not list((folder / "tmp").iterdir())
-    return [line for line in err.splitlines() if line][-1]
+    return [line for line in said.splitlines() if line][-1]
 
 
 def interrupt(child: subprocess.Popen[str], phase: str, number: int = signal.SIGTERM, after: float = 0.05) -> str:

@@ -1,0 +1,252 @@
+"""Jobs run in workers of their own: cancelled at once and gone soon, resumed after any death, never "running" for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import batch
+from engine.editor import Editor
+from engine.errors import ProjectError
+from engine.jobs import Job, JobManager
+from engine.progress import Progress
+from engine.recipe import read_recipe
+from tests.conftest import ROOT
+from tests.recipes import box_in, clip_in, edit_recipe, write_recipe
+
+SIZE = (240, 320)
+GONE = 1.6  # seconds: about one, on a busy machine
+
+
+def project_in(folder: Path, frames: int = 40, *, anchors: tuple[int, ...] = (0, 20)) -> Path:
+    """A project with a marked disc and approved takes on frames that need no carried masks; nothing is computed yet."""
+    clip_in(folder, frames, size=SIZE)
+    keys = [{"frame": frame, "box": box_at(frame)} for frame in anchors]
+    takes = [{"frame": frame, "effect": {"name": "recolour", "colour": "#2050ff"}} for frame in anchors]
+    recipe = read_recipe(write_recipe(folder, edit_recipe(subjects=[{"id": 1, "keyframes": keys}], anchors=takes)))
+    editor = batch.open_project(folder / "project", recipe, batch.look_at(recipe))
+    batch.play(editor, recipe, Progress())
+    editor.close()
+    return folder / "project"
+
+
+def box_at(frame: int) -> list[int]:
+    shift = int(SIZE[1] * 0.6 * frame / 40)
+    x0, y0, x1, y1 = box_in(SIZE)
+    return [x0 + shift, y0, x1 + shift, y1]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the clip, and the project that every test gets a copy of."""
+    return project_in(tmp_path_factory.mktemp("made")).parent
+
+
+@pytest.fixture
+def editor(made: Path, tmp_path: Path) -> Iterator[Editor]:
+    opened = Editor(shutil.copytree(made / "project", tmp_path / "project"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def jobs() -> Iterator[JobManager]:
+    manager = JobManager()
+    yield manager
+    manager.close()
+
+
+def wait_for(what: Callable[[], object], seconds: float = 30, pause: float = 0.005) -> float:
+    """Seconds until `what` came true; fails when it does not."""
+    started = time.monotonic()
+    while not what():
+        assert time.monotonic() - started < seconds, "it did not happen in time"
+        time.sleep(pause)
+    return time.monotonic() - started
+
+
+def ended(job: Job) -> str:
+    wait_for(lambda: not job.active)
+    return job.state
+
+
+def forget(editor: Editor, *names: str) -> None:
+    """Takes computed files away."""
+    for name in names:
+        for path in sorted((editor.workspace.cache).glob(name), reverse=True):
+            if path.is_file():
+                path.unlink()
+
+
+def scratch(editor: Editor) -> list[Path]:
+    return list((editor.workspace.cache / "scratch").glob("*"))
+
+
+def test_a_job_runs_to_its_end_and_is_written_down(editor: Editor, jobs: JobManager) -> None:
+    job = jobs.submit(editor.journal, "propagate")
+    assert jobs.submit(editor.journal, "propagate") is job
+    assert ended(job) == "done" and "2 segments rendered" in job.message and job.result["outside_mask_max_abs"] == 0
+    assert job.done == job.total > 0
+    wait_for(lambda: editor.journal.jobs()[0]["state"] == "done")
+    again = jobs.submit(editor.journal, "propagate")
+    assert ended(again) == "done" and "0 segments rendered, 2 reused" in again.message
+    assert jobs.current(editor.journal) is again and jobs.get("nobody") is None
+
+
+PHASES = {
+    "Preparing the clip": ("prepare", ["pack-*/*"]),
+    "Carrying masks": ("carry", ["masks/*/*"]),
+    "Propagating": ("propagate", ["segments/*/*"]),
+    "Writing the clip": ("export", []),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_cancelled_job_is_over_at_once_and_its_worker_soon(editor: Editor, jobs: JobManager, phase: str) -> None:
+    kind, missing = PHASES[phase]
+    args = {"out": str(editor.workspace.folder / "out.mov"), "codec": "prores"} if kind == "export" else {}
+    forget(editor, *missing)
+    job = jobs.submit(editor.journal, kind, args)
+    wait_for(lambda: job.phase == phase or not job.active)
+    assert job.active, f"over before it was in {phase}"
+    process = job.process
+    started = time.monotonic()
+    jobs.cancel(job)
+    assert time.monotonic() - started < 0.3 and job.state == "cancelled" and process is not None
+    assert wait_for(lambda: process.poll() is not None) < GONE
+    wait_for(lambda: scratch(editor) == [])
+    assert not list(editor.workspace.folder.glob("*out*"))
+    again = jobs.submit(editor.journal, kind, args)
+    assert ended(again) == "done", again.message
+    assert job.state == "cancelled"
+
+
+def test_a_worker_deep_in_one_call_is_gone_as_soon(editor: Editor, jobs: JobManager) -> None:
+    """A worker that cannot look up (here: stopped) is killed."""
+    job = jobs.submit(editor.journal, "propagate")
+    wait_for(lambda: job.phase)
+    process = job.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    jobs.cancel(job)
+    assert wait_for(lambda: process.poll() is not None) < 5
+    wait_for(lambda: scratch(editor) == [])
+
+
+def test_a_job_cancelled_before_it_has_a_process_never_runs(editor: Editor, jobs: JobManager) -> None:
+    for _ in range(5):
+        job = jobs.submit(editor.journal, "propagate")
+        jobs.cancel(job)
+        assert job.state == "cancelled"
+    last = jobs.submit(editor.journal, "carry")
+    assert ended(last) == "done"
+    assert [one.state for one in jobs.of(editor.journal)] == ["cancelled"] * 5 + ["done"]
+
+
+def test_a_killed_worker_is_a_failed_job_with_a_sentence_and_the_next_run_goes_on(editor: Editor, jobs: JobManager) -> None:
+    job = jobs.submit(editor.journal, "propagate")
+    segments = editor.workspace.segment("x").parent
+    wait_for(lambda: list(segments.glob("*/done.json")) or not job.active)
+    assert job.active and job.process
+    job.process.kill()
+    assert ended(job) == "failed" and "killed" in job.message and "run it again" in job.message
+    wait_for(lambda: scratch(editor) == [] and editor.journal.jobs()[0]["state"] == "failed")
+    again = jobs.submit(editor.journal, "propagate")
+    assert ended(again) == "done" and "1 segments rendered, 1 reused" in again.message
+
+
+def test_a_named_failure_is_told_and_a_bug_says_so(editor: Editor, jobs: JobManager, made: Path) -> None:
+    (made / "in.mp4").rename(made / "away.mp4")
+    job = jobs.submit(editor.journal, "export", {"out": str(made / "x.mp4"), "codec": "h264"})
+    assert ended(job) == "failed" and "in.mp4 is gone" in job.message
+    job = jobs.submit(editor.journal, "export", {})
+    (made / "away.mp4").rename(made / "in.mp4")
+    assert ended(job) == "failed" and "Traceback" not in job.message
+
+
+def test_closing_stops_the_workers(editor: Editor) -> None:
+    manager = JobManager()
+    job = manager.submit(editor.journal, "propagate")
+    wait_for(lambda: job.phase)
+    manager.close()
+    assert job.process is not None and job.process.poll() is not None
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from engine.editor import Editor
+from engine.jobs import JobManager
+editor, jobs = Editor(Path(sys.argv[1])), JobManager()
+job = jobs.submit(editor.journal, "propagate")
+while not job.phase.startswith("Propagating"):
+    time.sleep(0.01)
+print(job.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_server_leaves_no_worker_and_an_interrupted_job(tmp_path: Path, jobs: JobManager) -> None:
+    folder = project_in(tmp_path, 60, anchors=(0,))
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert server.stdout
+    worker = int(server.stdout.readline())
+    server.kill()
+    server.wait()
+    wait_for(lambda: not running(worker), GONE + 1)
+    opened = Editor(folder)
+    try:
+        assert opened.journal.jobs()[0]["state"] == "running"
+        jobs.adopt(opened.journal)
+        opened.workspace.sweep()
+        job = jobs.current(opened.journal)
+        assert job is not None and job.state == "interrupted" and "run it again" in job.message and not job.active
+        assert opened.journal.jobs()[0]["state"] == "interrupted" and scratch(opened) == []
+        json.dumps(job.view())
+        again = jobs.submit(opened.journal, "propagate")
+        assert ended(again) == "done" and jobs.current(opened.journal) is again
+    finally:
+        opened.close()
+
+
+def running(process: int) -> bool:
+    """Whether a process that is no child of ours works still (one that ended may wait to be buried)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_journal_that_cannot_be_written_does_not_hang_a_job(
+    editor: Editor, jobs: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(job: str, body: object) -> None:
+        raise ProjectError("The project cannot be saved: disk full; free some disk space and try again.")
+
+    monkeypatch.setattr(editor.journal, "save_job", full)
+    assert ended(jobs.submit(editor.journal, "propagate")) == "done"
+
+
+def test_two_jobs_of_one_project_follow_each_other(editor: Editor, jobs: JobManager) -> None:
+    together = []
+    first, second = jobs.submit(editor.journal, "propagate"), jobs.submit(editor.journal, "carry")
+
+    def look() -> None:
+        while first.active or second.active:
+            together.append(first.state == second.state == "running")
+            time.sleep(0.005)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    watcher.join(60)
+    assert first.state == second.state == "done" and not any(together)
