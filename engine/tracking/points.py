@@ -60,7 +60,7 @@ class _Looks:
 
     def inside(self, points: np.ndarray) -> np.ndarray:
         """(P,) bool for points at tracking scale."""
-        return (points >= -0.5).all(1) & (points <= np.array(self.size[::-1]) - 0.5).all(1)
+        return np.asarray((points >= -0.5).all(1) & (points <= np.array(self.size[::-1]) - 0.5).all(1))
 
 
 def _follow(looks: _Looks, tracks: Tracks, span: FrameRange, direction: int) -> None:
