@@ -82,7 +82,8 @@ export class Editor extends EventTarget {
     this.pictures = new Pictures(this.source, url);
     this.masks = new MaskStore(url, width, height);
     this.overlay = new Overlay(this.stage, this.masks, {
-      current: () => ({ view: this.view, frame: this.frame, visible: this.showMasks }),
+      // A tint over the edit would hide what it looks like.
+      current: () => ({ view: this.view, frame: this.frame, visible: this.showMasks && this.mode === "source" }),
       failed: (error) => this.notices.warn(`A mask cannot be shown (${error.message}).`),
     });
     this.paint = new PaintLayers(this.stage.layer, width, height);
@@ -274,6 +275,7 @@ export class Editor extends EventTarget {
 
   setMode(mode) {
     this.set({ mode });
+    this.overlay?.draw();
     this.redraw();
   }
 
