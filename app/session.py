@@ -5,6 +5,7 @@ Everything a user changes goes through `Session.do`, everything long through `Se
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -23,6 +24,7 @@ from engine import (
     ProjectError,
     RecipeError,
     Viewer,
+    check_file,
     draw_sample,
     project_name,
     spans_to_carry,
@@ -194,6 +196,7 @@ class SessionStore:
             folder = self.home / identity
             try:
                 if keep:
+                    check_file(clip)  # a device would be copied for ever
                     (folder / "media").mkdir(parents=True)
                     clip = Path(shutil.copy2(clip, folder / "media" / clip.name))
                 Editor.create(folder, clip, name).close()
@@ -207,7 +210,7 @@ class SessionStore:
 
     def open(self, path: Path) -> Session:
         """A project folder, or a clip, anywhere on this machine."""
-        if (path / "project.db").exists():
+        if os.path.exists(path / "project.db"):  # unlike Path.exists, False for what cannot be a path
             with self._lock:
                 resolved = path.resolve()
                 if resolved.parent == self.home.resolve() and IDENTITY.fullmatch(resolved.name):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.journal import project_name
     from engine.material import Material
     from engine.media.images import read_image, read_mask
+    from engine.media.probe import check_file
     from engine.methods import METHODS, method
     from engine.methods.base import Segment
     from engine.project import Project
@@ -42,6 +43,7 @@ _HOME = {
     "Segment": "engine.methods.base",
     "Viewer": "engine.viewing",
     "acts": "engine",
+    "check_file": "engine.media.probe",
     "dirty_segments": "engine.render",
     "draw_sample": "engine.sample",
     "layer_of": "engine.viewing",
@@ -72,6 +74,7 @@ __all__ = [
     "Segment",
     "Viewer",
     "acts",
+    "check_file",
     "dirty_segments",
     "draw_sample",
     "layer_of",

@@ -33,7 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except EngineError as error:
         print(f"{error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        # What the engine does not name itself: a place that may not be entered, a name that is too long.
+        print(f"Cannot use {Path(str(error.filename or 'a file')).name}: {error.strerror}; check the path.", file=sys.stderr)
+    except MemoryError:
+        print("There is not enough memory for this; close other programs, or use a smaller clip.", file=sys.stderr)
+    return 1
 
 
 class Stop:

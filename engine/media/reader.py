@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from fractions import Fraction
@@ -41,7 +42,7 @@ def open_video(path: str | Path, known: Video | None = None, *, rate: Fraction |
         MediaError: see `probe`; also when the content is no longer that of `known`.
     """
     place = Path(path)
-    if place.is_dir():
+    if os.path.isdir(place):  # unlike Path.is_dir, False for what cannot be a path
         return ImageSequenceReader(place, known, rate=rate)
     resolved = check_file(path)
     if is_still(resolved):
