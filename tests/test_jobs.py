@@ -28,7 +28,7 @@ SIZE = (240, 320)
 GONE = 1.6  # seconds: about one, on a busy machine
 
 
-def project_in(folder: Path, frames: int = 40, *, anchors: tuple[int, ...] = (0, 20)) -> Path:
+def project_in(folder: Path, frames: int = 28, *, anchors: tuple[int, ...] = (0, 14)) -> Path:
     """A project with a marked disc and approved takes on frames that need no carried masks; nothing is computed yet."""
     clip_in(folder, frames, size=SIZE)
     keys = [{"frame": frame, "box": box_at(frame)} for frame in anchors]
@@ -144,13 +144,13 @@ def test_a_worker_deep_in_one_call_is_gone_as_soon(editor: Editor, jobs: JobMana
 
 
 def test_a_job_cancelled_before_it_has_a_process_never_runs(editor: Editor, jobs: JobManager) -> None:
-    for _ in range(5):
+    for _ in range(3):
         job = jobs.submit(editor.journal, "propagate")
         jobs.cancel(job)
         assert job.state == "cancelled"
     last = jobs.submit(editor.journal, "carry")
     assert ended(last) == "done"
-    assert [one.state for one in jobs.of(editor.journal)] == ["cancelled"] * 5 + ["done"]
+    assert [one.state for one in jobs.of(editor.journal)] == ["cancelled"] * 3 + ["done"]
 
 
 def test_a_killed_worker_is_a_failed_job_with_a_sentence_and_the_next_run_goes_on(editor: Editor, jobs: JobManager) -> None:
