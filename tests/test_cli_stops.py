@@ -107,7 +107,9 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_frames(place: P
     for number in range(12):
         child = start(place, *run)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            assert child.wait(timeout=0.4 + 0.12 * number) == 0
+            code = child.wait(timeout=0.4 + 0.12 * number)
+            # The kill before may have come between the last rename and the end of the process.
+            assert code == 0 or (place / "out").exists(), child.communicate()
             break
         child.kill()
         child.communicate()

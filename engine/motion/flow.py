@@ -31,6 +31,7 @@ class DenseFlow:
 
     def flow(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """(h, w, 2) float32 px: pixel x of a is found at x + flow(x) in b. a, b (h, w) uint8."""
+        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
         return self._dis.calc(a, b, np.zeros((*a.shape, 2), np.float32))
 
 
