@@ -13,7 +13,10 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """source, edited (T, H, W, 3) uint8; masks (T, H, W) uint8 0 or 255; to_subject (T, 2, 3): pixels to the subject's own plane."""
+    """source, edited (T, H, W, 3) uint8; masks (T, H, W) uint8 0 or 255.
+
+    to_subject (T, 2, 3): pixels to the subject's own plane.
+    """
 
     source: np.ndarray
     edited: np.ndarray
@@ -80,7 +83,13 @@ def _plane(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def drawn_clip(
-    frames: int = 12, size: tuple[int, int] = (120, 200), seed: int = 0, *, turn: float = 0.6, growth: float = 0.2, light: float = 0.0
+    frames: int = 12,
+    size: tuple[int, int] = (120, 200),
+    seed: int = 0,
+    *,
+    turn: float = 0.6,
+    growth: float = 0.2,
+    light: float = 0.0,
 ) -> Drawn:
     """`turn` radians and `growth` (share of the size) over the clip; `light` = amplitude of a global change of light."""
     height, width = size
