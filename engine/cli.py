@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--project", type=Path, metavar="DIR", help="keep the project in DIR, to open it in the editor")
     run.set_defaults(verb=_lazily("run"))
     render = verbs.add_parser("render", help="render a saved project")
-    render.add_argument("project", type=Path, metavar="PROJECT", help="a project's folder")
+    render.add_argument("project", type=Path, metavar="PROJECT", help="a project's folder, or a zip of it")
     render.add_argument("--segments", metavar="A-B", help="only these segments, counted from 0, both included")
     render.set_defaults(verb=_lazily("render"))
     for one in (run, render):

@@ -19,6 +19,7 @@ from engine.device import workers
 from engine.editor import Editor
 from engine.errors import MediaError, MethodError, RecipeError
 from engine.executors import Executor, PoolExecutor, SerialExecutor
+from engine.interchange.project_zip import unpack_project
 from engine.material import Material
 from engine.media.writer import ExportSettings, check_target, settings_for
 from engine.methods.base import Segment
@@ -75,8 +76,13 @@ def render(options: argparse.Namespace, progress: Progress) -> int:
         raise RecipeError("There is nothing to make: give at least one of -o, --masks, --tracks.")
     executor = _executor(options.executor)
     settings = _settings(options, {})
-    editor = Editor(options.project)
-    try:
+    with ExitStack() as stack:
+        folder: Path = options.project
+        if folder.is_file():
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="anchorline-"))
+            folder = unpack_project(folder, Path(place) / "project")
+        editor = Editor(folder)
+        stack.callback(editor.close)
         editor.workspace.sweep()
         _check_outputs(options, settings, [Path(editor.reader.video.path)])
         if options.tracks:
@@ -87,8 +93,6 @@ def render(options: argparse.Namespace, progress: Progress) -> int:
         prepare_clip(editor.material, progress)
         work = _Work(editor.material, options, settings, progress, list(editor.project.video.warnings))
         return work.do(executor, propagates=bool(options.out), keeps=False)
-    finally:
-        editor.close()
 
 
 # --- before the work --------------------------------------------------------------------------------------
