@@ -20,7 +20,7 @@ element.addEventListener('click', (event) => {
   if (take) trigger('pick', {key: take.dataset.take});
 });
 """
-HOW = "Go to a frame, press A, make a take: an effect, a picture, or paint on the canvas (D). Approve the one that is right."
+HOW = "A new take for this frame: by an effect inside the mask, from a picture, or painted on the canvas (D)."
 
 
 class TakeStrip(gr.HTML):
@@ -35,13 +35,7 @@ class TakeStrip(gr.HTML):
 
 def build() -> Panel:
     """The anchor on the shown frame: effects with their controls, takes, approval."""
-    gr.Markdown(HOW, elem_classes="al-how")
     title = gr.HTML(elem_id="anchor-title")
-    effect, controls = fields.chooser({name: (one.title, one.Config) for name, one in EFFECTS.items()}, "Effect", "effect")
-    make = gr.Button("Make take", variant="primary", size="sm", elem_id="make-take")
-    with gr.Row():
-        picture = gr.UploadButton("Take from picture…", file_types=["image"], size="sm", min_width=60, elem_id="picture")
-        fit = gr.Checkbox(label="Fit other sizes", min_width=60, elem_id="fit")
     strip = TakeStrip(elem_id="takes")
     with gr.Row():
         approve = gr.Button("Approve", variant="primary", size="sm", min_width=40, elem_id="approve")
@@ -52,6 +46,12 @@ def build() -> Panel:
         with gr.Row():
             grow = gr.Button("Grow the region", size="sm", min_width=60, elem_id="outside-grow")
             clip = gr.Button("Clip the take", size="sm", min_width=60, elem_id="outside-clip")
+    gr.Markdown(HOW, elem_classes="al-how")
+    effect, controls = fields.chooser({name: (one.title, one.Config) for name, one in EFFECTS.items()}, "Effect", "effect")
+    make = gr.Button("Make take", variant="primary", size="sm", elem_id="make-take")
+    with gr.Row():
+        picture = gr.UploadButton("Take from picture…", file_types=["image"], size="sm", min_width=60, elem_id="picture")
+        fit = gr.Checkbox(label="Fit other sizes", min_width=60, elem_id="fit")
 
     def show(session: Session, frame: int) -> list[Any]:
         anchor = session.editor.project.edit.anchor_at(frame)
