@@ -65,6 +65,7 @@ class Session:
         self._picked: dict[int, str] = {}
         self._subject = 0
         self._timer: threading.Timer | None = None
+        threading.Thread(target=self.editor.warm_up, daemon=True).start()
         self.prepare()
 
     @property

@@ -168,6 +168,10 @@ class Editor:
                 self._bases.popitem(last=False)
         return self._bases[said]
 
+    def warm_up(self) -> None:
+        """Loads what the first click needs (half a second), so that it does not wait for it."""
+        segmenter(self._segmenter_name)
+
     @property
     def _segmenter(self) -> Any:
         return segmenter(self._segmenter_name)

@@ -2,104 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from engine.media.reader import open_video
-from tests.bench.browser import chromium
-from tests.bench.editor import EditorServer, editor_server
-from tests.media_fixtures import CELL, Clip, write_drawn_clip
+from tests.bench.editor import EditorServer
+from tests.e2e.driving import FRAMES, HEIGHT, WIDTH, at, barcode, disc, open_tab, seek, stored, view, wait_job
 
 pytestmark = pytest.mark.browser
-HEIGHT, WIDTH, FRAMES = 240, 384, 36
-PIXELS = """([x, y, w, h]) => {
-  const canvas = document.querySelector('.al-picture');
-  return Array.from(canvas.getContext('2d').getImageData(x, y, w, h).data);
-}"""
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clip with spaces – ü")
-    spec = Clip(
-        frames=FRAMES, size=(HEIGHT, WIDTH), audio=("aac",), options={"preset": "veryfast", "crf": "12", "g": "12", "bf": "3"}
-    )
-    return write_drawn_clip(folder / "the clip.mp4", spec)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Iterator[EditorServer]:
-    with editor_server(tmp_path_factory.mktemp("home"), str(clip)) as running:
-        running.wait_for("/")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(browser_path: str) -> Iterator[Any]:
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture
-def page(browser: Any, server: EditorServer) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    one = context.new_page()
-    one.failures = []
-    one.on("pageerror", lambda error: one.failures.append(str(error)))
-    one.goto(server.page)
-    one.wait_for_selector(".al-editor[data-ready='1']", timeout=60_000)
-    one.wait_for_function("window.anchorline.view.pack.complete", timeout=60_000)
-    yield one
-    assert one.failures == []
-    context.close()
-
-
-def view(page: Any) -> dict[str, Any]:
-    page.evaluate("window.anchorline.settled()")
-    return page.evaluate("window.anchorline.refresh().then(() => window.anchorline.view)")
-
-
-def seek(page: Any, frame: int) -> None:
-    page.evaluate("(frame) => window.anchorline.seek(frame)", frame)
-    page.wait_for_selector(f".al-editor[data-frame='{frame}']")
-
-
-def barcode(page: Any) -> int:
-    """The frame number in the pixels that the canvas shows."""
-    data = np.array(page.evaluate(PIXELS, [0, 0, 18 * CELL, 3 * CELL]), np.uint8).reshape(3 * CELL, 18 * CELL, 4)
-    bits = data[CELL + CELL // 2, CELL + CELL // 2 : 17 * CELL : CELL, 0] > 127
-    return int(sum(1 << i for i, bit in enumerate(bits) if bit))
-
-
-def at(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Window coordinates of a source pixel."""
-    box = page.locator(".al-marks").bounding_box()
-    return box["x"] + (x + 0.5) * box["width"] / WIDTH, box["y"] + (y + 0.5) * box["height"] / HEIGHT
-
-
-def disc(frame: int) -> tuple[int, int]:
-    return int(WIDTH * (0.2 + 0.6 * (frame % 40) / 40)), int(HEIGHT * 0.65)
-
-
-def stored(server: EditorServer, key: str) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(server.get(f"/api/projects/{server.project}/object/{key}.png"))))
-
-
-def wait_job(page: Any, kind: str, state: str, within: float = 120.0) -> None:
-    page.wait_for_selector(f"#job .al-job[data-kind='{kind}'][data-state='{state}']", timeout=within * 1000)
-
-
-def open_tab(page: Any, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
 
 
 def test_stage_shows_frames_exactly(page):
