@@ -117,7 +117,7 @@ def test_a_broken_upload_is_one_sentence_and_leaves_nothing(page, server, tmp_pa
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video at all" * 50)
     choose(page, "#upload", str(broken))
-    page.wait_for_selector("text=is not a video")
+    page.wait_for_selector("text=is not a clip that can be read")
     assert set(projects.iterdir()) == before
 
 
