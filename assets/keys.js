@@ -25,7 +25,7 @@ export const SHORTCUTS = [
   entry("Tools", ["U"], "tool", "Box around the subject", "box"),
   entry("Tools", ["B"], "tool", "Brush: add to the mask", "brush"),
   entry("Tools", ["E"], "tool", "Eraser: take away from the mask", "eraser"),
-  entry("Tools", ["D"], "tool", "Draw: paint a take on an anchor", "paint"),
+  entry("Tools", ["D"], "tool", "Draw: paint a take on this frame", "paint"),
   entry("Tools", ["X"], "swap", "Swap adding and taking away (hold Alt: only while held)"),
   entry("Tools", ["["], "brushSize", "Smaller brush", 1 / 1.25),
   entry("Tools", ["]"], "brushSize", "Larger brush", 1.25),

@@ -99,10 +99,6 @@ function startBrush(editor, event, at) {
 }
 
 function startPaint(editor, event, at) {
-  if (!editor.anchor()) {
-    editor.notices.say("Painting makes a take of an anchor; press A to make this frame an anchor first.");
-    return null;
-  }
   const { radius, colour, opacity } = editor;
   const stroke = { xy: [at], radius, colour, opacity, erase: event.button === 2 || event.altKey };
   editor.paint.begin(stroke);
