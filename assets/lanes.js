@@ -47,7 +47,8 @@ export class Scale {
 }
 
 export const STATE_COLOURS = {
-  dirty: "#d99000",
+  dirty: "#9a9aa2",
+  stale: "#d99000",
   queued: "#e3c51a",
   running: "#3b82f6",
   done: "#1f9d3a",
@@ -98,7 +99,8 @@ function drawSegments(pen, view, scale, top, theme) {
     const [x0, x1] = [scale.left(segment.start), scale.left(segment.stop)];
     pen.globalAlpha = segment.state === "running" ? 0.35 : 1;
     pen.fillStyle = STATE_COLOURS[segment.state];
-    if (segment.state === "dirty") hatch(pen, x0, top + 2, x1 - x0, height, STATE_COLOURS.dirty);
+    // Amber: rendered before, from what was said then. Grey: never rendered.
+    if (segment.state === "dirty" && segment.stale) hatch(pen, x0, top + 2, x1 - x0, height, STATE_COLOURS.stale);
     else pen.fillRect(x0, top + 2, x1 - x0, height);
     pen.globalAlpha = 1;
     if (segment.state !== "done") {

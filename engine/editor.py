@@ -28,6 +28,7 @@ from engine.segmentation import keyframe_mask, segmenter
 from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Subject, Take, Video
 from engine.workspace import Workspace
 
+PLAIN_NAMES = ("frames", "video", "clip", "images", "input", "source")
 CODEC_NOISE = 2  # levels; smaller differences outside the region are no edit
 
 
@@ -64,7 +65,10 @@ class Editor:
         if resolved.is_relative_to(folder.resolve()):
             video = replace(video, path=resolved.relative_to(folder.resolve()).as_posix())
         subject = Subject(1, "Subject 1", acts.SUBJECT_COLOURS[0])
-        title = acts.clean_name(name) or clip.stem or clip.name
+        # "frames" or "video" in a folder of their own say less than the folder.
+        found = clip.resolve()
+        stem = found.parent.name if found.stem.lower() in PLAIN_NAMES and found.parent.name else found.stem
+        title = acts.clean_name(name) or acts.clean_name(stem) or "Clip"
         Journal.create(folder, Project(title, video, FrameRange(0, video.frames), (subject,), (), (Edit(),))).close()
         return cls(folder, segmenter_name)
 

@@ -67,10 +67,11 @@ def run(order: dict[str, Any], progress: Progress) -> dict[str, Any]:
         spans = spans_to_carry(material)
         progress.total += sum(len(span.range) for span in spans)
         carry(material, spans, progress)
-        return {"message": f"Masks carried over {len(spans)} spans." if spans else "All masks are carried already."}
+        frames = sum(len(span.range) for span in spans)
+        return {"message": f"Masks carried over {frames} frames." if spans else "All masks are carried already."}
     if kind == "propagate":
         report = propagate(material, progress)
-        return {"message": f"{report.rendered} segments rendered, {report.reused} reused.", **_certificate(report)}
+        return {"message": f"Segments rendered: {report.rendered}; reused: {report.reused}.", **_certificate(report)}
     if kind == "export":
         progress.total += len(material.project.range)
         certificate = _certificate(propagate(material, progress)) if dirty_segments(material) else {}

@@ -95,11 +95,11 @@ def scratch(editor: Editor) -> list[Path]:
 def test_a_job_runs_to_its_end_and_is_written_down(editor: Editor, jobs: JobManager) -> None:
     job = jobs.submit(editor.journal, "propagate")
     assert jobs.submit(editor.journal, "propagate") is job
-    assert ended(job) == "done" and "2 segments rendered" in job.message and job.result["outside_mask_max_abs"] == 0
+    assert ended(job) == "done" and "rendered: 2" in job.message and job.result["outside_mask_max_abs"] == 0
     assert job.done == job.total > 0
     wait_for(lambda: editor.journal.jobs()[0]["state"] == "done")
     again = jobs.submit(editor.journal, "propagate")
-    assert ended(again) == "done" and "0 segments rendered, 2 reused" in again.message
+    assert ended(again) == "done" and "rendered: 0; reused: 2" in again.message
     assert jobs.current(editor.journal) is again and jobs.get("nobody") is None
 
 
@@ -162,7 +162,7 @@ def test_a_killed_worker_is_a_failed_job_with_a_sentence_and_the_next_run_goes_o
     assert ended(job) == "failed" and "killed" in job.message and "run it again" in job.message
     wait_for(lambda: scratch(editor) == [] and editor.journal.jobs()[0]["state"] == "failed")
     again = jobs.submit(editor.journal, "propagate")
-    assert ended(again) == "done" and "1 segments rendered, 1 reused" in again.message
+    assert ended(again) == "done" and "rendered: 1; reused: 1" in again.message
 
 
 def test_a_named_failure_is_told_and_a_bug_says_so(editor: Editor, jobs: JobManager, made: Path) -> None:
