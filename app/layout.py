@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from app.session import Session, SessionStore
 from engine import EFFECTS, METHODS, EngineError, method
 
 TITLE = "Anchorline"
+SETUP_SILENT = 300.0  # seconds without a word from the installer after which it counts as gone
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 # The id goes into the address, so that a reload, a bookmark or a second tab finds the project again.
 REMEMBER = """(value) => {
@@ -180,5 +182,8 @@ def setup_status() -> str:
         "failed": "Model packages are not installed: {message}",
         "conflict": "Model packages will be installed at the next start.",
     }
-    text = texts.get(status.get("state", ""), "")
+    state = status.get("state", "")
+    if state in ("waiting", "installing") and time.time() - float(status.get("time", 0)) > SETUP_SILENT:
+        return "Installing model packages has stopped; it goes on at the next start. The editor works without them."
+    text = texts.get(state, "")
     return html.escape(text.format(package=status.get("package", ""), message=status.get("message", "")))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_BROWSER = "no Chromium found: install the system package chromium (apt install chromium)"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -35,8 +36,8 @@ def browser_path() -> str:
     path = find_browser()
     if path is None:
         if os.environ.get("ANCHORLINE_NEED_BROWSER"):
-            pytest.fail("no Chromium found, and ANCHORLINE_NEED_BROWSER is set")
-        pytest.skip("no Chromium found")
+            pytest.fail(f"{NO_BROWSER}; ANCHORLINE_NEED_BROWSER asks for it")
+        pytest.skip(NO_BROWSER)
     return path
 
 
@@ -50,6 +51,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     no_clips = not clips_folder().is_dir()
     for item in items:
         if no_browser and item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.skip(reason="no Chromium found"))
+            item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
         if no_clips and item.get_closest_marker("clips"):
             item.add_marker(pytest.mark.skip(reason="no real clips beside the project"))
