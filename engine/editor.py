@@ -216,6 +216,8 @@ class Editor:
         subjects = self.project.edited_subjects() if only is None else (self.project.subject(only),)
         if any(self.material.alpha(subject.id, frame) is not None for subject in subjects):
             return f"The mask is empty on frame {frame}: the subject is not seen there; take another frame, or mark it there."
+        if frame not in self.project.range:
+            return f"Frame {frame} is outside the in–out range, where no masks are carried: move the range, or mark it here."
         if any(self.project.marked(subject.id) for subject in subjects):
             return f"The mask has not been carried to frame {frame} yet: press T to carry it, or mark the subject on this frame."
         return f"There is no mask on frame {frame} yet: click on the subject, or draw it with the brush, then try again."

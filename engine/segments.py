@@ -37,20 +37,24 @@ def shots(project: Project, cuts: list[FrameIndex]) -> list[FrameRange]:
 def mask_spans(project: Project, cuts: list[FrameIndex], subject: int) -> list[MaskSpan]:
     """The stretches between the subject's marked frames, shot by shot; none in a shot without a mark.
 
-    The ends of the project's range do not cut spans: moving in and out points must not make masks stale.
+    Before the first and after the last mark of a shot they reach as far as the project's range does, no further: a few
+    seconds of a long clip must not cost the whole clip.
     """
     spans = []
     for shot in shots(project, cuts):
         marked = [key for key in project.marked(subject) if key.frame in shot]
         if not marked:
             continue
+        wanted = shot.meet(project.range)
+        first, last = marked[0].frame, marked[-1].frame
+        start, stop = (min(wanted.start, first), max(wanted.stop, last + 1)) if len(wanted) else (first, last + 1)
         pairs: list[tuple[Keyframe | None, Keyframe | None]] = list(pairwise(marked))
-        if marked[0].frame > shot.start:
+        if first > start:
             pairs.insert(0, (None, marked[0]))
-        if marked[-1].frame < shot.stop - 1 or len(marked) == 1:
+        if last < stop - 1:
             pairs.append((marked[-1], None))
         for left, right in pairs:
-            span = FrameRange(left.frame if left else shot.start, right.frame + 1 if right else shot.stop)
+            span = FrameRange(left.frame if left else start, right.frame + 1 if right else stop)
             given = tuple((key.frame, key.mask) for key in (left, right) if key and key.mask)
             spans.append(_mask_span(project, span, given))
     return spans
