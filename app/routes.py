@@ -198,6 +198,9 @@ def _pack(session: Session, request: Request, body: dict[str, Any]) -> Response:
     """The frame pack's files, also while they grow: `index` (24 bytes a frame) and `data` (JPEGs); HTTP ranges."""
     part = request.path_params["part"]
     pack = session.material.pack
+    if part == "index" and (pack is None or not (pack.folder / part).is_file()):
+        # Nothing is packed yet: an empty index, not an error in the browser's console.
+        return Response(media_type="application/octet-stream", headers={**FRESH, "X-Complete": "0"})
     if part not in ("index", "data") or pack is None or not (pack.folder / part).is_file():
         raise NotHere("The preview pictures are not there yet.")
     complete = {"X-Complete": "1" if pack.complete else "0"}
