@@ -32,10 +32,13 @@ STEP_ON = 8
 """Up to so many frames ahead, decoding on beats seeking (our choice)."""
 
 
-def open_video(path: str | Path, known: Video | None = None, *, rate: Fraction | None = None) -> FrameReader:
+def open_video(
+    path: str | Path, known: Video | None = None, *, rate: Fraction | None = None, unchanged: bool = False
+) -> FrameReader:
     """Opens a clip: a file, a folder of stills, or one numbered still of a sequence.
 
-    `known` is what was found in the same clip before: its frame table is trusted after the content was compared.
+    `known` is what was found in the same clip before: its frame table is trusted after the content was compared, or when
+    the caller says that the file is `unchanged` (engine/clips.py: same size, time and inode).
     `rate` (frames per second) is for sources that have none: stills and raw streams.
 
     Raises:
@@ -43,19 +46,19 @@ def open_video(path: str | Path, known: Video | None = None, *, rate: Fraction |
     """
     place = Path(path)
     if os.path.isdir(place):  # unlike Path.is_dir, False for what cannot be a path
-        return ImageSequenceReader(place, known, rate=rate)
+        return ImageSequenceReader(place, known, rate=rate, unchanged=unchanged)
     resolved = check_file(path)
     if is_still(resolved):
-        return ImageSequenceReader(place, known, rate=rate)
-    return VideoFileReader(place, known, rate=rate)
+        return ImageSequenceReader(place, known, rate=rate, unchanged=unchanged)
+    return VideoFileReader(place, known, rate=rate, unchanged=unchanged)
 
 
 class VideoFileReader:
     """A clip in one file. See `frames.FrameReader`."""
 
-    def __init__(self, path: Path, known: Video | None = None, *, rate: Fraction | None = None) -> None:
+    def __init__(self, path: Path, known: Video | None = None, *, rate: Fraction | None = None, unchanged: bool = False) -> None:
         self._file = check_file(path)
-        digest = _digest(self._file)
+        digest = known.digest if known is not None and unchanged else _digest(self._file)
         if known is not None and known.digest != digest:
             raise MediaError(f"“{path.name}” has changed since it was opened first; put the earlier file back or open it anew.")
         self._table: FrameTable = build_table(self._file, rate, known)

@@ -32,12 +32,12 @@ class ImageSequenceReader:
         MediaError: no pictures, a single picture, a picture that cannot be read, or content that is not that of `known`.
     """
 
-    def __init__(self, path: Path, known: Video | None = None, *, rate: Fraction | None = None) -> None:
+    def __init__(self, path: Path, known: Video | None = None, *, rate: Fraction | None = None, unchanged: bool = False) -> None:
         self._stills, remarks = find_stills(path)
         self.damaged: set[FrameIndex] = set()
         self._cache = FrameCache()
         folder = self._stills[0].parent
-        digest = _digest(self._stills)
+        digest = known.digest if known is not None and unchanged else _digest(self._stills)
         if known is not None and known.digest != digest:
             raise MediaError(f"The pictures in “{folder.name}” have changed; put the earlier ones back or open the folder anew.")
         size = still_size(self._stills[0])
