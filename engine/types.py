@@ -69,7 +69,9 @@ class Video:
     """What the reader found in a clip. Never edited.
 
     `pts` (T,) int64, strictly increasing, in units of `time_base` seconds: the one index that decides what frame i is.
-    `size` is upright, after `rotation` (degrees counter-clockwise that were applied to the stored picture).
+    `size` is upright and in square pixels, after `rotation` (degrees counter-clockwise that were applied to the stored picture).
+    `colour` is that of the frames as they are read (HDR is read as BT.709), `bits` that of the stored ones. `digest` is over
+    the content and, where the user chose to have it `deinterlaced`, over that.
     `kind` is "file" or "sequence" (a folder of stills; `path` is the folder).
     """
 
@@ -86,6 +88,7 @@ class Video:
     colour: ColourTags = ColourTags()
     audio: tuple[AudioStream, ...] = ()
     warnings: tuple[str, ...] = ()
+    deinterlaced: bool = False
 
     @property
     def frames(self) -> int:

@@ -23,7 +23,7 @@ from typing import Any
 from engine.errors import MediaError
 from engine.processes import alive
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Counts up when the same inputs would give other pixels; part of every content key."""
 
 SCRATCH = re.compile(r"(\d+)-")

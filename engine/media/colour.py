@@ -16,6 +16,7 @@ from engine.types import ColourTags
 UNSPECIFIED = 2
 BT709 = 1
 BT601 = 6
+BT2020 = 9
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 SWSCALE = {
     1: Colorspace.ITU709,
@@ -37,9 +38,15 @@ LUMA_WEIGHTS = {
 """Weights of red and blue in luma; green has the rest."""
 
 
+STANDARD = ColourTags(matrix=BT709, primaries=1, transfer=1)
+"""What tone-mapped pictures are."""
+
+
 def tags_of(stream: VideoStream) -> ColourTags:
-    """The colour description written in the stream; 2 where it says nothing."""
+    """The colour description written in the stream; 2 where it says nothing. RGB has no range and no matrix of its own."""
     codec = stream.codec_context
+    if codec.format is not None and codec.format.is_rgb:
+        return ColourTags(primaries=int(codec.color_primaries), transfer=int(codec.color_trc))
     full = int(codec.color_range or 0) == ColorRange.JPEG or (codec.pix_fmt or "").startswith("yuvj")
     return ColourTags(
         matrix=int(codec.colorspace), primaries=int(codec.color_primaries), transfer=int(codec.color_trc), full_range=full
@@ -57,8 +64,17 @@ def matrix_in_force(tags: ColourTags, size: tuple[int, int]) -> int:
 
 
 def tags_in_force(tags: ColourTags, size: tuple[int, int]) -> ColourTags:
-    """The tags to write: copied, with the matrix never left unspecified."""
-    return replace(tags, matrix=matrix_in_force(tags, size))
+    """The tags to write: copied; what the source leaves open is what players take it for, and nothing stays open.
+
+    Primaries and transfer follow from the matrix: BT.709; for BT.601 those of 625 or 525 lines; for BT.2020 its own.
+    """
+    matrix = matrix_in_force(tags, size)
+    usual = {BT709: (1, 1), BT2020: (9, 14)}.get(matrix, (5 if size[0] == 576 else 6, 6))
+    primaries, transfer = (
+        said if said not in (UNSPECIFIED, 0) else other
+        for said, other in zip((tags.primaries, tags.transfer), usual, strict=True)
+    )
+    return replace(tags, matrix=matrix, primaries=primaries, transfer=transfer)
 
 
 def swscale_matrix(matrix: int) -> Colorspace:

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from engine.media.colour import swscale_matrix, tags_in_force, yuv_from_rgb
-from engine.media.decode import EXACT
+from engine.media.convert import EXACT
 from engine.types import Video
 
 CRF = 18

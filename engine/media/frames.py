@@ -30,8 +30,20 @@ class FrameReader(Protocol):
         """Frame `frame` as (H, W, 3) uint8 RGB, upright, read-only. Raises MediaError outside the clip."""
         ...
 
-    def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
-        """The frames of `span` in order, decoded once, bit-equal to `get`. Memory does not grow with the span."""
+    def frames(self, span: FrameRange, *, deep: bool = False) -> Iterator[np.ndarray]:
+        """The frames of `span` in order, decoded once, bit-equal to `get`. Memory does not grow with the span.
+
+        With `deep`, (H, W, 3) uint16 with 65535 = white; rounded to 8 bits they are the others.
+        """
+        ...
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the clip has transparency that `alphas` gives."""
+        ...
+
+    def alphas(self, span: FrameRange) -> Iterator[np.ndarray]:
+        """The opacity of the frames of `span` in order, (H, W) uint16, 65535 = opaque."""
         ...
 
     def close(self) -> None: ...

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +18,10 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
-from engine.media.colour import matrix_in_force
-from engine.media.decode import Converter
-from engine.media.describe import describe
+from engine.media.convert import Converter, Form
+from engine.media.deinterlace import in_order, single
+from engine.media.describe import describe, digest_as_read, form_of_file
+from engine.media.examine import Look, examine
 from engine.media.frames import FrameCache, FrameReader, check_frame, check_span
 from engine.media.index import FrameTable, build_table
 from engine.media.probe import check_file, is_still
@@ -33,13 +35,20 @@ STEP_ON = 8
 
 
 def open_video(
-    path: str | Path, known: Video | None = None, *, rate: Fraction | None = None, unchanged: bool = False
+    path: str | Path,
+    known: Video | None = None,
+    *,
+    rate: Fraction | None = None,
+    unchanged: bool = False,
+    deinterlace: bool = False,
 ) -> FrameReader:
     """Opens a clip: a file, a folder of stills, or one numbered still of a sequence.
 
     `known` is what was found in the same clip before: its frame table is trusted after the content was compared, or when
-    the caller says that the file is `unchanged` (engine/clips.py: same size, time and inode).
-    `rate` (frames per second) is for sources that have none: stills and raw streams.
+    the caller says that the file is `unchanged` (engine/clips.py: same size, time and inode). A file that is not known is
+    first looked at in a child process with limits (see `examine`).
+    `rate` (frames per second) is for sources that have none: stills and raw streams. `deinterlace` makes whole frames of
+    interlaced ones; a `known` clip is read as it was before.
 
     Raises:
         MediaError: see `probe`; also when the content is no longer that of `known`.
@@ -50,49 +59,74 @@ def open_video(
     resolved = check_file(path)
     if is_still(resolved):
         return ImageSequenceReader(place, known, rate=rate, unchanged=unchanged)
-    return VideoFileReader(place, known, rate=rate, unchanged=unchanged)
+    return VideoFileReader(place, known, rate=rate, unchanged=unchanged, deinterlace=deinterlace)
 
 
 class VideoFileReader:
     """A clip in one file. See `frames.FrameReader`."""
 
-    def __init__(self, path: Path, known: Video | None = None, *, rate: Fraction | None = None, unchanged: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        known: Video | None = None,
+        *,
+        rate: Fraction | None = None,
+        unchanged: bool = False,
+        deinterlace: bool = False,
+    ) -> None:
         self._file = check_file(path)
-        digest = known.digest if known is not None and unchanged else _digest(self._file)
-        if known is not None and known.digest != digest:
+        look = Look() if known is not None else examine(self._file)
+        digest = "" if known is not None and unchanged else _digest(self._file)
+        if digest and known is not None and known.digest != digest_as_read(digest, known.deinterlaced):
             raise MediaError(f"“{path.name}” has changed since it was opened first; put the earlier file back or open it anew.")
         self._table: FrameTable = build_table(self._file, rate, known)
-        self.video, self._orientation, self._stored = describe(self._file, self._table, digest, rate)
+        if known is None:
+            self.video, self._form = describe(self._file, self._table, look, digest=digest, rate=rate, deinterlace=deinterlace)
+        else:
+            self._form = _form_as_known(form_of_file(self._file), known)
+            self.video = replace(known, path=str(self._file), pts=self._table.pts, time_base=self._table.time_base)
         self.damaged: set[FrameIndex] = set()
         self._cache = FrameCache()
-        self._convert = self._converter()
+        self._convert = Converter(self._form)
         self._walk = Walk(self._file, self._table)
         self._steps: Iterator[Step] = iter(())
         self._recent: OrderedDict[FrameIndex, VideoFrame] = OrderedDict()
         self._at = -1
         self._hurried = False
 
+    @property
+    def has_alpha(self) -> bool:
+        return self._form.alpha
+
     def get(self, frame: FrameIndex) -> np.ndarray:
         """Frame `frame`, (H, W, 3) uint8 RGB, read-only. Raises MediaError outside the clip."""
         check_frame(frame, self.video)
         picture = self._cache.get(frame)
         if picture is None:
-            picture = self._cache.put(frame, self._convert.rgb(self._decoded(frame)))
+            picture = self._cache.put(frame, self._convert.rgb(self._shown(frame)))
         return picture
 
-    def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
-        """The frames of `span` in order, each (H, W, 3) uint8 RGB, read-only."""
+    def frames(self, span: FrameRange, *, deep: bool = False) -> Iterator[np.ndarray]:
+        """The frames of `span` in order, each (H, W, 3) uint8 RGB, read-only; with `deep` uint16, 65535 = white."""
+        convert = Converter(self._form)
+        return self._pictures(span, convert.deep if deep else convert.rgb)
+
+    def alphas(self, span: FrameRange) -> Iterator[np.ndarray]:
+        """The opacity of the frames of `span` in order, each (H, W) uint16, 65535 = opaque."""
+        return self._pictures(span, Converter(self._form).alpha)
+
+    def _pictures(self, span: FrameRange, picture_of: Callable[[VideoFrame], np.ndarray]) -> Iterator[np.ndarray]:
         check_span(span, self.video)
         if not len(span):
             return
-        convert, walk = self._converter(), Walk(self._file, self._table)
+        walk = Walk(self._file, self._table)
         try:
-            for step in walk.steps(span.start):
-                if step.frame < span.start:
+            for step in self._read_in_order(walk, span):
+                if step.frame not in span:
                     continue
                 if not step.whole:
                     self.damaged.add(step.frame)
-                picture = convert.rgb(step.decoded)
+                picture = picture_of(step.decoded)
                 picture.flags.writeable = False
                 yield picture
                 if step.frame == span.stop - 1:
@@ -100,6 +134,25 @@ class VideoFileReader:
         finally:
             walk.close()
         raise self._undecodable(span.start)
+
+    def _read_in_order(self, walk: Walk, span: FrameRange) -> Iterator[Step]:
+        """Steps through the span, as they are shown."""
+        if not self.video.deinterlaced:
+            yield from walk.steps(span.start)
+            return
+        start, stop = max(0, span.start - 1), min(span.stop + 1, self.video.frames)  # bwdif looks at both neighbours
+        waiting: deque[Step] = deque()
+
+        def fed() -> Iterator[VideoFrame]:
+            for step in walk.steps(start):
+                if start <= step.frame < stop:
+                    waiting.append(step)
+                    yield step.decoded
+                if step.frame >= stop - 1:
+                    return
+
+        for made in in_order(fed()):
+            yield waiting.popleft()._replace(decoded=made)
 
     def close(self) -> None:
         """Frees the decoder and the cache; the reader can still be used and opens them again."""
@@ -114,9 +167,14 @@ class VideoFileReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _converter(self) -> Converter:
-        colour = self.video.colour
-        return Converter(self._stored, self._orientation, matrix_in_force(colour, self.video.size), colour.full_range)
+    def _shown(self, frame: FrameIndex) -> VideoFrame:
+        """The frame as it is shown: decoded, and deinterlaced where the user wants that."""
+        if not self.video.deinterlaced:
+            return self._decoded(frame)
+        neighbours = (one if 0 <= one < self.video.frames else None for one in (frame - 1, frame, frame + 1))
+        before, this, after = (None if one is None else self._decoded(one) for one in neighbours)
+        assert this is not None
+        return single(before, this, after)
 
     def _decoded(self, target: FrameIndex) -> VideoFrame:
         """The decoded picture shown at `target`; the ones decoded just before it stay at hand for stepping back."""
@@ -137,7 +195,7 @@ class VideoFileReader:
         self._steps, self._at, self._hurried = self._walk.steps(target, hurry), -1, hurry
 
     def _advance(self, target: FrameIndex) -> Step:
-        room = max(2, RECENT_BYTES // (self.video.size[0] * self.video.size[1] * 2))
+        room = max(4, RECENT_BYTES // (self.video.size[0] * self.video.size[1] * 2))
         for step in self._steps:
             self._at = step.frame
             if step.whole:
@@ -161,6 +219,11 @@ class VideoFileReader:
         return MediaError(
             f"Frame {frame} of “{self._file.name}” cannot be decoded and there is none to stand in; get the file again."
         )
+
+
+def _form_as_known(form: Form, known: Video) -> Form:
+    """A project made before non-square pixels were followed has masks and takes of the stored size."""
+    return form if form.size == known.size else replace(form, aspect=Fraction(1))
 
 
 def _digest(path: Path) -> str:

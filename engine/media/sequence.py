@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from engine.errors import MediaError
+from engine.media.convert import widen
 from engine.media.frames import FrameCache, check_frame, check_span
 from engine.media.images import read_image, still_size
 from engine.media.probe import STILL_SUFFIXES, check_file, check_size
@@ -66,13 +67,23 @@ class ImageSequenceReader:
         picture = self._cache.get(frame)
         return picture if picture is not None else self._cache.put(frame, self._read(frame))
 
-    def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
+    def frames(self, span: FrameRange, *, deep: bool = False) -> Iterator[np.ndarray]:
         """The frames of `span` in order."""
         check_span(span, self.video)
         for frame in span:
-            picture = self._read(frame)
+            picture = widen(self._read(frame)) if deep else self._read(frame)
             picture.flags.writeable = False
             yield picture
+
+    @property
+    def has_alpha(self) -> bool:
+        return False
+
+    def alphas(self, span: FrameRange) -> Iterator[np.ndarray]:
+        """Stills are read opaque."""
+        check_span(span, self.video)
+        for _ in span:
+            yield np.full(self.video.size, 65535, np.uint16)
 
     def close(self) -> None:
         self._cache.clear()
