@@ -27,13 +27,14 @@ class Key(NamedTuple):
 class Decoder:
     """One container opened for decoding one picture track. Damaged packets are skipped.
 
-    `errors` counts what could not be decoded so far.
+    `errors` counts what could not be decoded so far. With `one_thread`, damaged pictures come out the same each time: with
+    several, what a damaged picture is patched from depends on which thread is first.
 
     Raises:
         MediaError: as `probe.open_container` and `probe.picture_stream`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, one_thread: bool = False) -> None:
         self.container = open_container(path)
         self.errors = 0
         try:
@@ -41,6 +42,8 @@ class Decoder:
         except MediaError:
             self.container.close()
             raise
+        if one_thread:
+            self.stream.thread_type = "NONE"
 
     def packets(self) -> Iterator[Packet]:
         """The packets from the current position on. A file that ends too early just ends; `errors` says so."""

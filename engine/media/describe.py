@@ -42,7 +42,8 @@ def describe(
         first, stream = _first_frame(decoder, path), decoder.stream
         form = form_of(stream, first)
         check_size(*form.size, path.name)
-        remarks = [*table.warnings, *_about_pictures(stream, form), *_about_frames(look, table, deinterlace)]
+        damaged = damaged_in(look, table)
+        remarks = [*table.warnings, *_about_pictures(stream, form), *_about_frames(look, damaged, deinterlace)]
         video = Video(
             path=str(path),
             digest=digest_as_read(digest, deinterlace),
@@ -58,6 +59,7 @@ def describe(
             audio=tuple(_audio(sound) for sound in decoder.container.streams.audio if sound.codec_context is not None),
             warnings=(*remarks, *_about_tracks(decoder.container)),
             deinterlaced=deinterlace,
+            damaged=tuple((one.start, one.stop) for one in ranges_of(damaged)),
         )
         return video, form
     finally:
@@ -91,8 +93,13 @@ def form_of(stream: VideoStream, first: VideoFrame) -> Form:
         tags.transfer,
         tags.full_range,
         max((part.bits for part in first.format.components), default=8),
-        any(part.is_alpha for part in first.format.components),
+        any(part.is_alpha for part in first.format.components) and not _opaque_gif(stream, first),
     )
+
+
+def _opaque_gif(stream: VideoStream, first: VideoFrame) -> bool:
+    """Every GIF is decoded with transparency, nearly none has any."""
+    return stream.codec_context.name == "gif" and bool(first.to_ndarray(format="rgba")[..., 3].min() == 255)
 
 
 def _first_frame(decoder: Decoder, path: Path) -> VideoFrame:
@@ -152,7 +159,7 @@ def _about_pictures(stream: VideoStream, form: Form) -> list[str]:
     return remarks
 
 
-def _about_frames(look: Look, table: FrameTable, deinterlace: bool) -> list[str]:
+def _about_frames(look: Look, damaged: list[FrameIndex], deinterlace: bool) -> list[str]:
     remarks = []
     if deinterlace:
         remarks.append("The clip is deinterlaced (bwdif, one frame for each stored one).")
@@ -160,7 +167,6 @@ def _about_frames(look: Look, table: FrameTable, deinterlace: bool) -> list[str]
         remarks.append("The clip is interlaced; it is edited as it is: open it with “Deinterlace” on for whole frames.")
     if len(look.sizes) > 1:
         remarks.append("The picture size changes inside the clip; all frames are scaled to the size of the first.")
-    damaged = damaged_in(look, table)
     if damaged:
         remarks.append(damage_sentence(damaged))
     return remarks

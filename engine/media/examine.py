@@ -55,10 +55,10 @@ def examine(path: str | Path) -> Look:
         MediaError: the file is refused (see `probe`), or looking at it took more time or memory than a clip may.
     """
     file = check_file(path)
-    name, command = file.name, [sys.executable, "-m", "engine.media.examine", str(file)]
+    name = file.name
     try:
         # The child's own messages come as JSON; FFmpeg's are of no use to a person.
-        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=WALL_SECONDS)
+        done = subprocess.run(child_command(file), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=WALL_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise MediaError(_too_slow(name)) from error
     except OSError as error:
@@ -68,6 +68,10 @@ def examine(path: str | Path) -> Look:
     if done.returncode == REFUSED:
         raise MediaError(json.loads(done.stdout))
     raise MediaError(_why(name, done.returncode))
+
+
+def child_command(file: Path) -> list[str]:
+    return [sys.executable, "-m", "engine.media.examine", str(file)]
 
 
 def _why(name: str, code: int) -> str:
@@ -111,9 +115,8 @@ def limit_process() -> None:
 
 def look(path: Path) -> Look:
     """Decodes from the start for a while. Raises MediaError when nothing can be decoded."""
-    decoder, name = Decoder(path), path.name
+    decoder, name = Decoder(path, one_thread=True), path.name  # memory and time stay within the limits on any machine
     try:
-        decoder.stream.thread_type = "NONE"  # one thread: memory and time stay within the limits on any machine
         found = Look()
         until = time.monotonic() + LOOK_SECONDS
         sizes: list[list[int]] = []

@@ -30,7 +30,8 @@ PACKETS_ARE_NOT_FRAMES = frozenset({"vp8"})
 class FrameTable:
     """`pts` (T,) int64, strictly increasing, in `time_base` seconds; `keys` sorted by pts.
 
-    `seekable`: a frame can be told by its PTS after a seek. Otherwise frames are counted from the start.
+    `seekable`: a frame can be told by its PTS after a seek. Otherwise frames are counted from the start. `damaged` are frames
+    known to be decoded with errors, sorted.
     """
 
     pts: np.ndarray
@@ -38,10 +39,30 @@ class FrameTable:
     keys: tuple[Key, ...]
     seekable: bool
     warnings: tuple[str, ...] = ()
+    damaged: tuple[int, ...] = ()
 
     def key_before(self, frame: int) -> int:
-        """Index in `keys` of the last keyframe shown at or before `frame`; −1 when decoding must start at the start."""
-        return bisect_left(self.keys, (int(self.pts[frame]) + 1,)) - 1
+        """Index in `keys` of the keyframe to decode `frame` from; −1 when decoding must start at the start.
+
+        It is the last one shown at or before `frame`, or where damage follows it an earlier one: a decoder patches damaged
+        pictures from what it decoded before, so it must have decoded the same as when reading in order.
+        """
+        at = bisect_left(self.keys, (int(self.pts[frame]) + 1,)) - 1
+        while at >= 0 and self._is_damaged(at):
+            at -= 1
+        return at
+
+    def _is_damaged(self, key: int) -> bool:
+        """Whether a frame between this keyframe and the next one is damaged."""
+        first = self.frame_at(self.keys[key].pts)
+        stop = self.frame_at(self.keys[key + 1].pts) if key + 1 < len(self.keys) else len(self.pts)
+        at = bisect_left(self.damaged, first)
+        return at < len(self.damaged) and self.damaged[at] < stop
+
+    def hurries(self, frame: int) -> bool:
+        """Whether decoding towards `frame` may leave frames out: not over damage."""
+        at = bisect_left(self.keys, (int(self.pts[frame]) + 1,)) - 1
+        return self.key_before(frame) == at
 
     def frame_at(self, pts: int) -> int:
         """Index of the first frame shown at or after `pts`."""

@@ -76,6 +76,7 @@ class VideoFileReader:
     ) -> None:
         self._file = check_file(path)
         look = Look() if known is not None else examine(self._file)
+        self._stamp = _stamp(self._file)
         digest = "" if known is not None and unchanged else _digest(self._file)
         if digest and known is not None and known.digest != digest_as_read(digest, known.deinterlaced):
             raise MediaError(f"“{path.name}” has changed since it was opened first; put the earlier file back or open it anew.")
@@ -85,6 +86,8 @@ class VideoFileReader:
         else:
             self._form = _form_as_known(form_of_file(self._file), known)
             self.video = replace(known, path=str(self._file), pts=self._table.pts, time_base=self._table.time_base)
+        known_damage = tuple(frame for start, stop in self.video.damaged for frame in range(start, stop))
+        self._table = replace(self._table, damaged=known_damage)
         self.damaged: set[FrameIndex] = set()
         self._cache = FrameCache()
         self._convert = Converter(self._form)
@@ -119,6 +122,7 @@ class VideoFileReader:
         check_span(span, self.video)
         if not len(span):
             return
+        self._check_unchanged()
         walk = Walk(self._file, self._table)
         try:
             for step in self._read_in_order(walk, span):
@@ -191,6 +195,7 @@ class VideoFileReader:
         return step.decoded
 
     def _restart(self, target: FrameIndex, hurry: bool) -> None:
+        self._check_unchanged()
         self._recent.clear()
         self._steps, self._at, self._hurried = self._walk.steps(target, hurry), -1, hurry
 
@@ -215,6 +220,11 @@ class VideoFileReader:
         key = self._table.key_before(target)
         return key < 0 or self._table.frame_at(self._table.keys[key].pts) <= self._at
 
+    def _check_unchanged(self) -> None:
+        """Raises MediaError when the file was removed or replaced: its frame table is that of another clip then."""
+        if _stamp(self._file) != self._stamp:
+            raise MediaError(f"“{self._file.name}” was changed or removed while it was open; put it back, then open it anew.")
+
     def _undecodable(self, frame: FrameIndex) -> MediaError:
         return MediaError(
             f"Frame {frame} of “{self._file.name}” cannot be decoded and there is none to stand in; get the file again."
@@ -224,6 +234,15 @@ class VideoFileReader:
 def _form_as_known(form: Form, known: Video) -> Form:
     """A project made before non-square pixels were followed has masks and takes of the stored size."""
     return form if form.size == known.size else replace(form, aspect=Fraction(1))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Size, time of change and number of a file; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _digest(path: Path) -> str:

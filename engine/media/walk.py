@@ -39,7 +39,7 @@ class Walk:
 
         With `hurry`, frames before `start` that no other frame needs may be missing, all but the last few.
         """
-        exact_from = max(0, start - KEPT_BEFORE) if hurry else 0
+        exact_from = max(0, start - KEPT_BEFORE) if hurry and self._table.hurries(start) else 0
         return self._filled(self._numbered(self._from(start, exact_from)), exact_from)
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Walk:
     def _open(self, fresh: bool = False) -> Decoder:
         if self._decoder is None or (fresh and self._used):
             self.close()
-            self._decoder, self._used = Decoder(self._path), False
+            self._decoder, self._used = Decoder(self._path, one_thread=bool(self._table.damaged)), False
         return self._decoder
 
     def _from(self, start: FrameIndex, exact_from: FrameIndex) -> Iterator[VideoFrame]:
