@@ -23,11 +23,13 @@ from engine import (
     Material,
     ProjectError,
     RecipeError,
+    Summary,
     Viewer,
     check_file,
     draw_sample,
-    project_name,
+    last_change,
     spans_to_carry,
+    summary_of,
 )
 
 IDENTITY = re.compile(r"[0-9a-f]{12}")
@@ -177,6 +179,7 @@ class SessionStore:
         self._lock = threading.RLock()
         self._open: dict[str, Session] = {}
         self._outside: dict[str, Path] = {}
+        self._summaries: dict[Path, Summary] = {}
 
     def get(self, identity: str) -> Session:
         """Raises ProjectError for an id that is none, or that no project has."""
@@ -233,15 +236,21 @@ class SessionStore:
 
     def projects(self) -> list[tuple[str, str]]:
         """(name, id) of the projects here, newest first."""
+        return [
+            (f"(cannot be opened: {one.trouble})" if one.trouble else one.name, identity) for identity, one in self.summaries()
+        ]
+
+    def summaries(self) -> list[tuple[str, Summary]]:
+        """The projects here by id, newest first. One that has not changed since it was looked at is not opened again."""
         folders = [path for path in self.home.glob("*") if IDENTITY.fullmatch(path.name) and (path / "project.db").exists()]
-        folders.sort(key=lambda path: (path / "project.db").stat().st_mtime, reverse=True)
-        names = []
-        for folder in folders:
-            try:
-                names.append((project_name(folder), folder.name))
-            except EngineError as error:
-                names.append((f"(cannot be opened: {error})", folder.name))
-        return names
+        found = {path.name: self._summary(path) for path in folders}
+        return sorted(found.items(), key=lambda item: item[1].changed, reverse=True)
+
+    def _summary(self, folder: Path) -> Summary:
+        known = self._summaries.get(folder)
+        if known is None or known.changed != last_change(folder):
+            known = self._summaries[folder] = summary_of(folder)
+        return known
 
     def close(self) -> None:
         self.jobs.close()

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from engine.effects import EFFECTS
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
     from engine.jobs import Job, JobManager
-    from engine.journal import project_name
     from engine.material import Material
     from engine.media.images import read_image, read_mask
     from engine.media.probe import check_file
     from engine.methods import METHODS, method
     from engine.methods.base import Segment
     from engine.project import Project
+    from engine.projects import Summary, copy_project, last_change, summary_of
     from engine.render import dirty_segments, spans_to_carry
     from engine.sample import draw_sample
     from engine.segments import MaskSpan
@@ -41,6 +41,10 @@ _HOME = {
     "ProjectError": "engine.errors",
     "RecipeError": "engine.errors",
     "Segment": "engine.methods.base",
+    "Summary": "engine.projects",
+    "copy_project": "engine.projects",
+    "last_change": "engine.projects",
+    "summary_of": "engine.projects",
     "Viewer": "engine.viewing",
     "acts": "engine",
     "check_file": "engine.media.probe",
@@ -49,7 +53,6 @@ _HOME = {
     "layer_of": "engine.viewing",
     "mask_png": "engine.viewing",
     "method": "engine.methods",
-    "project_name": "engine.journal",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
     "sound_file": "engine.viewing",
@@ -72,19 +75,22 @@ __all__ = [
     "ProjectError",
     "RecipeError",
     "Segment",
+    "Summary",
     "Viewer",
     "acts",
     "check_file",
+    "copy_project",
     "dirty_segments",
     "draw_sample",
+    "last_change",
     "layer_of",
     "mask_png",
     "method",
-    "project_name",
     "read_image",
     "read_mask",
     "sound_file",
     "spans_to_carry",
+    "summary_of",
 ]
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from engine import acts
+from engine.clips import find_clip
 from engine.editor import Editor, OutsideRegion
 from engine.errors import MediaError, ProjectError, RecipeError
 from engine.journal import DATABASE
-from engine.material import Material, find_clip
+from engine.material import Material
 from engine.media.images import encode_png, read_image, read_mask, still_size
 from engine.media.probe import ADDRESS
 from engine.media.reader import open_video

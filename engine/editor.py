@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from engine import acts
+from engine import acts, clips
 from engine.composite import clip_to_region, outside_difference, region_of_difference
 from engine.effects import apply_effect
 from engine.errors import MediaError, ProjectError
 from engine.journal import Journal
-from engine.material import Material, find_clip
+from engine.material import Material
 from engine.media.images import decode_png, encode_png, fit_image
 from engine.media.reader import FrameReader, open_video
 from engine.project import Project
@@ -45,6 +45,9 @@ class Editor:
         self._segmenter_name = segmenter_name
         self._lock = threading.RLock()
         self._reader: FrameReader | None = None
+        self._reads = ""
+        self.changed: Callable[[], None] = lambda: None
+        """Called after every act, undo and redo, once it is on disk."""
         self._material: tuple[int, bool, Material] | None = None
         self._bases: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
 
@@ -58,6 +61,7 @@ class Editor:
             MediaError: the clip cannot be read.
             ProjectError: the folder cannot be used.
         """
+        mark = clips.mark_of(clip)
         if video is None:
             with open_video(clip) as reader:
                 video = reader.video
@@ -70,6 +74,7 @@ class Editor:
         stem = found.parent.name if found.stem.lower() in PLAIN_NAMES and found.parent.name else found.stem
         title = acts.clean_name(name) or acts.clean_name(stem) or "Clip"
         Journal.create(folder, Project(title, video, FrameRange(0, video.frames), (subject,), (), (Edit(),))).close()
+        clips.note_clip(Workspace(folder), video, mark=mark)
         return cls(folder, segmenter_name)
 
     # --- the document -------------------------------------------------------------------------------------
@@ -82,25 +87,39 @@ class Editor:
     def rev(self) -> int:
         return self.journal.rev
 
+    @property
+    def why_read_only(self) -> str:
+        """A sentence while the project may not be changed here, else ""."""
+        return self.journal.why_read_only
+
     def act(self, function: Callable[..., Project], label: str, merge: str | None = None, /, **args: Any) -> Project:
         """Applies a pure act, derives what follows from it, writes it down."""
         with self._lock:
-            return self.commit(function(self.project, **args), label, merge)
+            self.journal.check_writable()
+            place = args.get("to", args.get("frame"))
+            return self.commit(function(self.project, **args), label, merge, place=place)
 
-    def commit(self, project: Project, label: str, merge: str | None = None) -> Project:
-        """Writes a document that several acts have made, as one item of undo."""
+    def commit(self, project: Project, label: str, merge: str | None = None, *, place: FrameIndex | None = None) -> Project:
+        """Writes a document that several acts have made, as one item of undo about the frame `place`."""
         with self._lock:
             if project is self.project:
                 return project
-            return self.journal.record(self._derived(project), label, merge)
+            project = self.journal.record(self._derived(project), label, merge, place)
+            self.changed()
+            return project
 
     def undo(self) -> Project:
-        with self._lock:
-            return self.journal.undo()
+        """`journal.moved` then says what was taken back and on which frame."""
+        return self._moved(self.journal.undo)
 
     def redo(self) -> Project:
+        return self._moved(self.journal.redo)
+
+    def _moved(self, move: Callable[[], Project]) -> Project:
         with self._lock:
-            return self.journal.redo()
+            project = move()
+            self.changed()
+            return project
 
     @property
     def material(self) -> Material:
@@ -108,16 +127,42 @@ class Editor:
         with self._lock:
             rev = self.rev
             if self._material is None or self._material[0] != rev or not self._material[1]:
-                material = Material(self.workspace, self.project, self.reader)
+                material = Material(self.workspace, self.project, lambda: self.reader)
                 self._material = (rev, bool(material.pack and material.pack.complete), material)
             return self._material[2]
 
     @property
     def reader(self) -> FrameReader:
+        """Raises MediaError while the clip is gone or has changed."""
         with self._lock:
-            if self._reader is None:
-                self._reader = open_video(find_clip(self.workspace, self.project.video), self.project.video)
+            video = self.project.video
+            if self._reader is None or self._reads != video.digest:
+                reader = clips.open_clip(self.workspace, video)
+                if self._reader is not None:
+                    self._reader.close()
+                self._reader, self._reads = reader, video.digest
             return self._reader
+
+    def relink(self, place: Path, *, accept: bool = False) -> Project:
+        """Says where the clip is now: the file, or a folder to search. `accept` takes another clip with the same frames
+        in its stead, as an item of undo.
+
+        Raises:
+            clips.AnotherClip: it is another clip, and was not accepted.
+            MediaError: it is not there, cannot be read, or has other frames.
+        """
+        with self._lock:
+            self.journal.check_writable()
+            try:
+                clips.relink(self.workspace, self.project.video, place)
+                return self.project
+            except clips.AnotherClip:
+                if not accept:
+                    raise
+            mark = clips.mark_of(place)
+            video = clips.new_version(self.project.video, place)
+            clips.note_clip(self.workspace, video, mark=mark, path=Path(video.path))
+            return self.commit(replace(self.project, video=video), "Replace clip")
 
     def picture(self, frame: FrameIndex) -> np.ndarray:
         """(H, W, 3) uint8 source frame."""
@@ -304,4 +349,5 @@ class Editor:
             raise ProjectError(f"Anchor {frame} has no such take.")
         clipped = replace(old, key=self.journal.objects.put(encode_png(image)), label=f"{old.label}, clipped")
         project = acts.add_take(self.project, frame=frame, take=clipped)
-        return self.commit(acts.choose_take(project, frame=frame, key=clipped.key, region=region), f"Approve anchor {frame}")
+        chosen = acts.choose_take(project, frame=frame, key=clipped.key, region=region)
+        return self.commit(chosen, f"Approve anchor {frame}", place=frame)

@@ -1,16 +1,16 @@
 """The project on disk: every act is written before it is acknowledged, and undo survives a restart.
 
-    project.db   SQLite (WAL). `act`: one row per act with the document after it; `meta.head` points at the
-                 current row, so undo and redo move a pointer. `job`: long work, see engine/jobs.py.
-    objects/     pictures and masks by sha256, written beside and renamed, never changed
+    project.db     SQLite. `act`: one row per act with the document after it; `meta.head` points at the current row, so
+                   undo and redo move a pointer. `job`: long work, see engine/jobs.py.
+    project.lock   who has the project open to change it; everybody else reads along
+    objects/       pictures and masks by sha256, written beside and renamed, never changed
 
-our choice: a row holds the whole document, compressed (a few kB), not a difference: reading back needs no replay
-and cannot drift.
+our choice: a row stands for the whole document (engine/documents.py), not for a difference: reading back needs no
+replay and cannot drift.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -21,18 +21,26 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from engine.database import (
+    DATABASE,
+    Transaction,
+    connect_to_read,
+    create_database,
+    open_database,
+    sync_folder,
+)
+from engine.documents import DocumentRows
 from engine.errors import MediaError, ProjectError
-from engine.project import Project, from_json, to_json
+from engine.lock import FileLock
+from engine.processes import Owner
+from engine.project import Project
 
-DATABASE = "project.db"
-LAYOUT = 1
+LOCK = "project.lock"
 PAUSE = 2.0  # seconds without an act after which a drag is over
-_TABLES = """
-create table if not exists meta (name text primary key, value text not null) without rowid;
-create table if not exists act (
-    id integer primary key autoincrement, label text not null, merge text, at real not null, document blob not null);
-create table if not exists job (id text primary key, at real not null, body text not null) without rowid;
-"""
+JOBS_KEPT = 200
+CHANGED = (
+    "This project was changed elsewhere meanwhile and can be changed here again now: look at it, then repeat your last step."
+)
 
 
 class Objects:
@@ -55,12 +63,15 @@ class Objects:
             return key
         temporary = path.with_name(f"{key}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                sync_folder(self.folder)
             with open(temporary, "wb") as file:
                 file.write(blob)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
+            sync_folder(path.parent)  # or the journal could name an object that a power cut took
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise MediaError(f"Cannot store in the project: {error.strerror}; free some disk space and try again.") from error
@@ -79,43 +90,88 @@ class Objects:
 class Journal:
     """The document's history in a project folder. Safe to call from several threads.
 
+    One journal at a time may change a project, in any process; another one on the same folder reads along:
+    `why_read_only` then is a sentence, "" otherwise. The first act after the other one has gone takes over.
+
     `rev` grows with every change of the document, undo and redo included: two equal revs mean equal documents.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, to_read: bool = False) -> None:
         if not (folder / DATABASE).exists():
             raise ProjectError(f"{folder.name} is not an Anchorline project: it holds no {DATABASE}.")
         self.folder = folder
         self.objects = Objects(folder / "objects")
+        self.why_read_only = "It was opened to be read." if to_read else ""
+        self.moved: tuple[str, int | None] = ("", None)
+        """Label and frame of what the last undo took back or the last redo brought again."""
+        self._to_read = to_read
         self._lock = threading.RLock()
+        self._holds = FileLock(folder / LOCK)
+        self._rows = DocumentRows()
+        self._drag: list[int] = []  # parts that the row at the head alone uses, should it be written over
+        self._db: sqlite3.Connection
+        self._open()
+
+    def _open(self) -> None:
+        """Opens the database to change it if it is free, else to read it, and loads the document."""
+        if not self._to_read:
+            self.why_read_only = self._take()
         try:
-            self._db = _connect(folder / DATABASE)
+            self._db = connect_to_read(self.folder / DATABASE) if self.why_read_only else open_database(self.folder / DATABASE)
         except sqlite3.Error as error:
+            self._holds.free()
             raise ProjectError(
-                f"{folder.name} cannot be opened: {error}; free some disk space, or restore the folder from a copy."
+                f"{self.folder.name} cannot be opened: {error}; free some disk space, or restore a backup (its backups folder)."
             ) from error
+        except (ProjectError, OSError) as error:
+            self._holds.free()
+            if isinstance(error, ProjectError):
+                raise
+            raise ProjectError(f"{self.folder.name} cannot be opened: {error.strerror}; free some disk space.") from error
         try:
-            if int(self._meta("layout") or 0) > LAYOUT:
-                raise ProjectError("This project was made by a newer Anchorline; update to open it.")
-            self._project = self._load()
+            self._rev, self._project = self._current()
         except BaseException:
-            self._db.close()
+            self.close()
             raise
+
+    def _take(self) -> str:
+        """Takes the project's lock; "" when it is ours, else a sentence."""
+        if not (os.access(self.folder, os.W_OK) and os.access(self.folder / DATABASE, os.W_OK)):
+            return (
+                "This project's folder may not be written, so it is shown read-only; "
+                "save a copy of it under another name to work on it, or change the folder's permissions."
+            )
+        try:
+            owner = self._holds.take()
+        except OSError as error:
+            raise ProjectError(f"{self.folder.name} cannot be opened: {error.strerror}; free some disk space.") from error
+        if owner is None:
+            return ""
+        where = f"process {owner.pid}" if owner.is_local else f"process {owner.pid} on the computer {owner.host}"
+        if owner == Owner.here():
+            where = "in another window of this editor"
+        return (
+            f"This project is open in another Anchorline ({where}), so it is shown read-only; "
+            "close it there, or save a copy of it under another name to work on it."
+        )
 
     @classmethod
     def create(cls, folder: Path, project: Project) -> Journal:
         """Starts a project in a new or empty folder."""
         if (folder / DATABASE).exists():
             raise ProjectError(f"{folder.name} holds a project already; choose another folder.")
+        db = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(_connect(folder / DATABASE)) as db, db:
-                first = _insert(db, "Open clip", None, project)
-                db.executemany(
-                    "insert into meta values (?, ?)",
-                    [("layout", str(LAYOUT)), ("head", str(first)), ("first", str(first)), ("rev", "1")],
-                )
+            db = create_database(folder / DATABASE)
+            with db:
+                rows = DocumentRows()
+                first = _insert(db, "Open clip", None, rows.write(db, project), None)
+                db.executemany("insert into meta values (?, ?)", [("head", str(first)), ("first", str(first)), ("rev", "1")])
+            db.close()
         except (OSError, sqlite3.Error) as error:
+            if db is not None:
+                db.close()
             for name in ("", "-wal", "-shm", "-journal"):
                 (folder / f"{DATABASE}{name}").unlink(missing_ok=True)
             raise ProjectError(
@@ -123,38 +179,75 @@ class Journal:
             ) from error
         return cls(folder)
 
+    # --- the document -------------------------------------------------------------------------------------
+
     @property
     def project(self) -> Project:
-        return self._project
+        with self._lock:
+            self._follow()
+            return self._project
 
     @property
     def rev(self) -> int:
         with self._lock:
-            return int(self._meta("rev"))
+            self._follow()
+            return self._rev
 
-    def record(self, project: Project, label: str, merge: str | None = None) -> Project:
-        """Writes the document after an act; what was undone before is gone.
+    def _follow(self) -> None:
+        """Reading along: takes in what the other one has written."""
+        if self.why_read_only and int(self._meta("rev") or 0) != self._rev:
+            self._rev, self._project = self._current()
+
+    def check_writable(self) -> None:
+        """Raises ProjectError while the project is open elsewhere, or when it was changed there until just now."""
+        with self._lock:
+            if self._to_read:
+                raise ProjectError(self.why_read_only)
+            if not self.why_read_only:
+                self._holds.beat()
+                return
+            self.why_read_only = self._take()
+            if self.why_read_only:
+                raise ProjectError(self.why_read_only)
+            seen = self._rev
+            self._db.close()
+            self._rows = DocumentRows()
+            self._open()
+            if self._rev != seen:
+                raise ProjectError(CHANGED)
+
+    def record(self, project: Project, label: str, merge: str | None = None, place: int | None = None) -> Project:
+        """Writes the document after an act; what was undone before is gone. `place` is the frame it was about.
 
         Acts with the same `merge` text, one right after the other without a pause, are one item of undo (a drag).
         """
         with self._lock:
-            head = int(self._meta("head"))
-            with self._guarded() as db:
-                db.execute("delete from act where id > ?", (head,))
-                row = db.execute("select merge, at from act where id = ?", (head,)).fetchone()
-                if merge and row and row[0] == merge and abs(time.time() - row[1]) < PAUSE:
-                    db.execute("update act set document = ?, at = ? where id = ?", (_squeeze(project), time.time(), head))
-                else:
-                    head = _insert(db, label, merge, project)
-                self._advance(db, head)
-            self._project = project
+            self.check_writable()
+            head, drag = int(self._meta("head")), list(self._drag)
+            try:
+                with Transaction(self._db) as db:
+                    db.execute("delete from act where id > ?", (head,))
+                    row = db.execute("select merge, at from act where id = ?", (head,)).fetchone()
+                    document = self._rows.write(db, project)
+                    if merge and row and row[0] == merge and abs(time.time() - row[1]) < PAUSE:
+                        db.execute("update act set document = ?, at = ? where id = ?", (document, time.time(), head))
+                        self._rows.release(db, drag, project)
+                    else:
+                        head = _insert(db, label, merge, document, place)
+                    self._advance(db, head)
+            except BaseException:
+                self._rows.drop()
+                raise
+            self._drag = self._rows.settle()
+            self._rev, self._project = self._rev + 1, project
             return project
 
     def undo(self) -> Project:
-        return self._move("select max(id) from act where id < ?", "Nothing to undo.")
+        """Raises ProjectError when there is nothing to undo; `moved` says what it was and where."""
+        return self._move("select max(id) from act where id < ?", "Nothing to undo.", back=True)
 
     def redo(self) -> Project:
-        return self._move("select min(id) from act where id > ?", "Nothing to redo.")
+        return self._move("select min(id) from act where id > ?", "Nothing to redo.", back=False)
 
     def labels(self) -> tuple[str | None, str | None]:
         """What undo would take back and redo would bring again; None where there is nothing."""
@@ -164,23 +257,34 @@ class Journal:
             forth = self._read("select label from act where id > ? order by id limit 1", head)
         return (back[0][0] if back else None, forth[0][0] if forth else None)
 
+    # --- beside the document ------------------------------------------------------------------------------
+
     def note(self, name: str) -> str:
         """A remark kept with the project that is no part of the document; "" where there is none."""
         with self._lock:
             return self._meta(f"note:{name}")
 
     def set_note(self, name: str, value: str) -> None:
-        with self._lock, self._guarded() as db:
-            db.execute(
-                "insert into meta values (?, ?) on conflict (name) do update set value = excluded.value", (f"note:{name}", value)
-            )
+        with self._lock:
+            self.check_writable()
+            with Transaction(self._db) as db:
+                db.execute(
+                    "insert into meta values (?, ?) on conflict (name) do update set value = excluded.value",
+                    (f"note:{name}", value),
+                )
 
-    def save_job(self, job: str, body: dict[str, Any]) -> None:
-        with self._lock, self._guarded() as db:
-            db.execute(
-                "insert into job values (?, ?, ?) on conflict (id) do update set body = excluded.body",
-                (job, time.time(), json.dumps(body)),
-            )
+    def save_job(self, job: str, body: dict[str, Any], document: dict[str, Any] | None = None) -> None:
+        """Writes a job's state; its `document` once, when it is taken on. The oldest jobs beyond 200 go."""
+        packed = None if document is None else zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
+        with self._lock:
+            self.check_writable()
+            with Transaction(self._db) as db:
+                db.execute(
+                    "insert into job values (?, ?, ?, ?) on conflict (id) do update set body = excluded.body, "
+                    "document = case when json_extract(excluded.body, '$.active') then document end",
+                    (job, time.time(), json.dumps(body), packed),
+                )
+                db.execute("delete from job where id in (select id from job order by at desc limit -1 offset ?)", (JOBS_KEPT,))
 
     def jobs(self, limit: int = 20) -> list[dict[str, Any]]:
         """The newest jobs, newest first."""
@@ -188,32 +292,65 @@ class Journal:
             rows = self._read("select body from job order by at desc limit ?", limit)
         return [json.loads(body) for (body,) in rows]
 
+    def job(self, job: str) -> dict[str, Any] | None:
+        """What was written of a job; None for one that nobody knows."""
+        with self._lock:
+            rows = self._read("select body from job where id = ?", job)
+        return json.loads(rows[0][0]) if rows else None
+
+    def job_document(self, job: str) -> dict[str, Any] | None:
+        """The document that an unfinished job works on; None for jobs that have ended."""
+        with self._lock:
+            rows = self._read("select document from job where id = ?", job)
+        return json.loads(zlib.decompress(rows[0][0])) if rows and rows[0][0] else None
+
     def close(self) -> None:
         with self._lock:
             self._db.close()
+            self._holds.free()
 
-    def _move(self, query: str, nothing: str) -> Project:
+    # --- reading and writing ------------------------------------------------------------------------------
+
+    def _move(self, query: str, nothing: str, *, back: bool) -> Project:
         with self._lock:
-            rows = self._read(query, int(self._meta("head")))
+            self.check_writable()
+            head = int(self._meta("head"))
+            rows = self._read(query, head)
             if not rows or rows[0][0] is None:
                 raise ProjectError(nothing)
-            with self._guarded() as db:
-                self._advance(db, rows[0][0])
-            self._project = self._load()
-            return self._project
+            target = rows[0][0]
+            project = self._load(target)  # before the pointer moves: a row that cannot be read must not become the head
+            ((label, place),) = self._read("select label, place from act where id = ?", head if back else target)
+            with Transaction(self._db) as db:
+                self._advance(db, target)
+            self._drag, self.moved = [], (label, place)
+            self._rev, self._project = self._rev + 1, project
+            return project
 
     def _advance(self, db: sqlite3.Connection, head: int) -> None:
         db.execute("update meta set value = ? where name = 'head'", (str(head),))
         db.execute("update meta set value = cast(value as integer) + 1 where name = 'rev'")
 
-    def _load(self) -> Project:
+    def _current(self) -> tuple[int, Project]:
+        """Revision and document as one: another process may be writing."""
+        self._read("begin")
         try:
-            ((document,),) = self._read("select document from act where id = ?", int(self._meta("head")))
-            return from_json(json.loads(zlib.decompress(document)))
-        except (ValueError, TypeError, KeyError, zlib.error) as error:
+            rows = dict(self._read("select name, value from meta where name in ('head', 'rev')"))
+            return int(rows.get("rev") or 0), self._load(int(rows.get("head") or 0))
+        finally:
+            self._read("rollback")
+
+    def _load(self, act: int) -> Project:
+        try:
+            ((document,),) = self._read("select document from act where id = ?", act)
+            return self._rows.read(self._db, document)
+        except (ValueError, TypeError, KeyError, IndexError, zlib.error) as error:
             raise ProjectError(
-                f"The project in {self.folder.name} is damaged ({DATABASE} cannot be read); restore the folder from a copy."
+                f"The project in {self.folder.name} is damaged ({DATABASE} cannot be read); "
+                "restore a backup of it (its backups folder)."
             ) from error
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
 
     def _meta(self, name: str) -> str:
         rows = self._read("select value from meta where name = ?", name)
@@ -223,61 +360,14 @@ class Journal:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise ProjectError(
-                f"The project in {self.folder.name} cannot be read: {error}; restore the folder from a copy."
-            ) from error
+            raise self._unreadable(error) from error
 
-    def _guarded(self) -> _Transaction:
-        return _Transaction(self._db)
-
-
-def project_name(folder: Path) -> str:
-    """The name of the project in a folder, without opening it for work. Raises ProjectError."""
-    journal = Journal(folder)
-    try:
-        return journal.project.name
-    finally:
-        journal.close()
+    def _unreadable(self, error: sqlite3.Error) -> ProjectError:
+        return ProjectError(
+            f"The project in {self.folder.name} cannot be read: {error}; restore a backup of it (its backups folder)."
+        )
 
 
-class _Transaction:
-    """One transaction; a disk that cannot take it becomes a sentence."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._db.__enter__()
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
-            self._db.__exit__(kind, error, trace)
-        except sqlite3.Error as failure:
-            raise ProjectError(f"The project cannot be saved: {failure}; free some disk space and try again.") from failure
-        if isinstance(error, sqlite3.Error):
-            raise ProjectError(f"The project cannot be saved: {error}; free some disk space and try again.") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Raises sqlite3.Error."""
-    db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-    try:
-        db.execute("pragma journal_mode = wal")
-        # FULL: an acknowledged act survives a power cut; measured at ~3 ms an act, far below a hand's pace.
-        db.execute("pragma synchronous = full")
-        db.executescript(_TABLES)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _insert(db: sqlite3.Connection, label: str, merge: str | None, project: Project) -> int:
-    row = db.execute(
-        "insert into act (label, merge, at, document) values (?, ?, ?, ?)", (label, merge, time.time(), _squeeze(project))
-    )
-    return int(row.lastrowid or 0)
-
-
-def _squeeze(project: Project) -> bytes:
-    return zlib.compress(json.dumps(to_json(project), separators=(",", ":")).encode(), 6)
+def _insert(db: sqlite3.Connection, label: str, merge: str | None, document: bytes, place: int | None) -> int:
+    values = (label, merge, time.time(), document, place)
+    return int(db.execute("insert into act (label, merge, at, document, place) values (?, ?, ?, ?, ?)", values).lastrowid or 0)

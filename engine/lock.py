@@ -13,8 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -107,16 +106,11 @@ class FileLock:
         self._file.close()
         self._file = None
 
-    @contextmanager
-    def waiting(self, check: Callable[[], None]) -> Iterator[None]:
-        """Waits until it is free, calling `check` (which may raise Cancelled), and holds it for the block."""
+    def wait(self, check: Callable[[], None]) -> None:
+        """Takes it as soon as it is free; calls `check`, which may raise Cancelled, until then."""
         while self.take() is not None:
             check()
             time.sleep(LOOK_EVERY)
-        try:
-            yield
-        finally:
-            self.free()
 
 
 def _read_owner(file: IO[str]) -> Owner | None:

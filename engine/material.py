@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from engine.clips import open_clip
 from engine.composite import edit_region
 from engine.errors import MediaError
 from engine.journal import Objects
 from engine.media.images import decode_png
 from engine.media.pack import FramePack
-from engine.media.reader import FrameReader, open_video
+from engine.media.reader import FrameReader
 from engine.media.records import RecordReader, covered
 from engine.methods.base import Segment
 from engine.motion.steps import Steps
@@ -28,32 +30,19 @@ from engine.workspace import Workspace
 REGIONS_KEPT = 4
 
 
-def find_clip(workspace: Workspace, video: Video) -> Path:
-    """Where the clip is: inside the project, or where it was when it was opened.
-
-    Raises:
-        MediaError: it is in neither place.
-    """
-    recorded = Path(video.path)
-    for path in (workspace.folder / recorded, workspace.media / recorded.name):
-        if path.exists():
-            return path
-    raise MediaError(
-        f"The clip {recorded.name} is gone from where it was opened; put it back, or copy it into the project's media folder."
-    )
-
-
 class Material:
     """One version of the document together with its files. Cheap to make; the reader is shared between versions."""
 
-    def __init__(self, workspace: Workspace, project: Project, reader: FrameReader | None = None) -> None:
+    def __init__(self, workspace: Workspace, project: Project, opened: Callable[[], FrameReader] | None = None) -> None:
+        """`opened` gives the reader that is shared, when it is first needed."""
         self.workspace = workspace
         self.project = project
         self.objects = Objects(workspace.folder / "objects")
         self.pack = open_pack(workspace, project.video)
         self.cuts: list[FrameIndex] = list(self.pack.cuts) if self.pack and self.pack.complete else []
         self.segments = plan(project, self.cuts)
-        self._reader = reader
+        self._opened = opened
+        self._reader: FrameReader | None = None
         self._steps: Steps | None = None
         self._records: dict[Path, RecordReader] = {}
         self._sealed: set[Path] = set()
@@ -65,7 +54,7 @@ class Material:
     @property
     def reader(self) -> FrameReader:
         if self._reader is None:
-            self._reader = open_video(find_clip(self.workspace, self.project.video), self.project.video)
+            self._reader = self._opened() if self._opened else open_clip(self.workspace, self.project.video)
         return self._reader
 
     @property

@@ -2,13 +2,13 @@
 
 `Project` holds what the user said and nothing that can be computed from it: pixels, masks, tracks and rendered
 segments are files under content keys. `to_json` and `from_json` are the only way in and out; a document of a newer
-schema is refused, an older one is migrated.
+schema is refused, an older one is migrated by `MIGRATIONS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -31,6 +31,8 @@ from engine.types import (
 )
 
 SCHEMA = 1
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From schema n to n + 1: gets the document's JSON and returns the next one's. Every schema below SCHEMA has one."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,26 +79,19 @@ class Project:
         return self.edit.subjects == ()
 
 
+# --- the document as plain JSON values --------------------------------------------------------------------
+
+
 def to_json(project: Project) -> dict[str, Any]:
-    """The document as plain JSON values."""
-    video = project.video
+    """The document as plain JSON values (tuples stand for lists)."""
     return {
         "schema": project.schema,
         "name": project.name,
-        "video": {
-            **{name: getattr(video, name) for name in ("path", "digest", "kind", "rotation", "bits", "codec")},
-            "size": list(video.size),
-            "rate": _ratio(video.rate),
-            "time_base": _ratio(video.time_base),
-            "pts": _runs(video.pts),
-            "colour": asdict(video.colour),
-            "audio": [asdict(stream) for stream in video.audio],
-            "warnings": list(video.warnings),
-        },
+        "video": video_json(project.video),
         "range": [project.range.start, project.range.stop],
         "subjects": [asdict(subject) for subject in project.subjects],
-        "keyframes": [asdict(keyframe) for keyframe in project.keyframes],
-        "edits": [asdict(edit) for edit in project.edits],
+        "keyframes": [{**keyframe_json(key), "strokes": [stroke_json(s) for s in key.strokes]} for key in project.keyframes],
+        "edits": [{**edit_json(edit), "anchors": [anchor_json(a) for a in edit.anchors]} for edit in project.edits],
     }
 
 
@@ -106,37 +101,110 @@ def from_json(document: dict[str, Any]) -> Project:
     Raises:
         ProjectError: made by a newer Anchorline, or not a project.
     """
+    document = migrated(document)
+    try:
+        return build_project(
+            document,
+            video=video_from(document["video"]),
+            keyframes=[keyframe_from(one, [stroke_from(s) for s in one["strokes"]]) for one in document["keyframes"]],
+            edits=[edit_from(one, [anchor_from(a) for a in one["anchors"]]) for one in document["edits"]],
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ProjectError(f"This project is damaged: {type(error).__name__} at {error}; restore a backup of it.") from error
+
+
+def migrated(document: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a document of this or an older schema in today's form. Raises ProjectError for what is neither."""
     schema = document.get("schema")
-    if not isinstance(schema, int):
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise ProjectError("This is not an Anchorline project: it has no schema number.")
     if schema > SCHEMA:
         raise ProjectError(
             f"This project was made by a newer Anchorline (schema {schema}, this one reads {SCHEMA}); update to open it."
         )
     try:
-        return Project(
-            name=document["name"],
-            video=_video(document["video"]),
-            range=FrameRange(*document["range"]),
-            subjects=tuple(_subject(subject) for subject in document["subjects"]),
-            keyframes=tuple(_keyframe(keyframe) for keyframe in document["keyframes"]),
-            edits=tuple(_edit(edit) for edit in document["edits"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        for older in range(schema, SCHEMA):
+            document = {**MIGRATIONS[older](document), "schema": older + 1}
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ProjectError(f"This project is damaged: {type(error).__name__} at {error}; restore a backup of it.") from error
+    return document
 
 
-def _video(value: dict[str, Any]) -> Video:
-    return Video(
-        **{name: value[name] for name in ("path", "digest", "kind", "rotation", "bits", "codec")},
-        size=(value["size"][0], value["size"][1]),
-        rate=Fraction(*value["rate"]),
-        time_base=Fraction(*value["time_base"]),
-        pts=_unruns(value["pts"]),
-        colour=ColourTags(**value["colour"]),
-        audio=tuple(AudioStream(**stream) for stream in value["audio"]),
-        warnings=tuple(value["warnings"]),
+def build_project(body: dict[str, Any], video: Video, keyframes: Iterable[Keyframe], edits: Iterable[Edit]) -> Project:
+    """A document from its own fields in `body` and the larger parts."""
+    return Project(
+        name=body["name"],
+        video=video,
+        range=FrameRange(*body["range"]),
+        subjects=tuple(_subject(subject) for subject in body["subjects"]),
+        keyframes=tuple(keyframes),
+        edits=tuple(edits),
     )
+
+
+def video_json(video: Video) -> dict[str, Any]:
+    return {
+        **{field.name: _lists(getattr(video, field.name)) for field in fields(video)},
+        "size": list(video.size),
+        "rate": _ratio(video.rate),
+        "time_base": _ratio(video.time_base),
+        "pts": _runs(video.pts),
+        "colour": asdict(video.colour),
+        "audio": [asdict(stream) for stream in video.audio],
+    }
+
+
+def video_from(value: dict[str, Any]) -> Video:
+    return Video(
+        **{
+            **{name: _tuples(one) for name, one in value.items()},
+            "size": (value["size"][0], value["size"][1]),
+            "rate": Fraction(*value["rate"]),
+            "time_base": Fraction(*value["time_base"]),
+            "pts": _unruns(value["pts"]),
+            "colour": ColourTags(**value["colour"]),
+            "audio": tuple(AudioStream(**stream) for stream in value["audio"]),
+        }
+    )
+
+
+def stroke_json(stroke: Stroke) -> dict[str, Any]:
+    return {"xy": stroke.xy, "radius": stroke.radius, "mode": stroke.mode}
+
+
+def stroke_from(value: dict[str, Any]) -> Stroke:
+    return Stroke(tuple((x, y) for x, y in value["xy"]), value["radius"], value["mode"])
+
+
+def keyframe_json(key: Keyframe) -> dict[str, Any]:
+    """Without its strokes, which are parts of their own."""
+    own = {field.name: getattr(key, field.name) for field in fields(key) if field.name != "strokes"}
+    return {**own, "points": [asdict(point) for point in key.points]}
+
+
+def keyframe_from(value: dict[str, Any], strokes: Iterable[Stroke]) -> Keyframe:
+    points, box = tuple(Point(**point) for point in value["points"]), value["box"]
+    box = (box[0], box[1], box[2], box[3]) if box else None
+    return Keyframe(**{**value, "points": points, "strokes": tuple(strokes), "box": box})
+
+
+def anchor_json(anchor: Anchor) -> dict[str, Any]:
+    return asdict(anchor)
+
+
+def anchor_from(value: dict[str, Any]) -> Anchor:
+    return Anchor(**{**value, "takes": tuple(Take(**take) for take in value["takes"])})
+
+
+def edit_json(edit: Edit) -> dict[str, Any]:
+    """Without its anchors, which are parts of their own."""
+    return {field.name: getattr(edit, field.name) for field in fields(edit) if field.name != "anchors"}
+
+
+def edit_from(value: dict[str, Any], anchors: Iterable[Anchor]) -> Edit:
+    subjects = value["subjects"]
+    subjects = None if subjects is None else tuple(subjects)
+    return Edit(**{**value, "subjects": subjects, "anchors": tuple(anchors), "target_words": tuple(value["target_words"])})
 
 
 def _subject(value: dict[str, Any]) -> Subject:
@@ -144,32 +212,17 @@ def _subject(value: dict[str, Any]) -> Subject:
     return Subject(**{**value, "track_points": points})
 
 
-def _keyframe(value: dict[str, Any]) -> Keyframe:
-    box = value["box"]
-    return Keyframe(
-        **{
-            **value,
-            "points": tuple(Point(**point) for point in value["points"]),
-            "strokes": tuple(Stroke(tuple((x, y) for x, y in s["xy"]), s["radius"], s["mode"]) for s in value["strokes"]),
-            "box": (box[0], box[1], box[2], box[3]) if box else None,
-        }
-    )
-
-
-def _edit(value: dict[str, Any]) -> Edit:
-    subjects = value["subjects"]
-    return Edit(
-        **{
-            **value,
-            "subjects": None if subjects is None else tuple(subjects),
-            "anchors": tuple(Anchor(**{**a, "takes": tuple(Take(**take) for take in a["takes"])}) for a in value["anchors"]),
-            "target_words": tuple(value["target_words"]),
-        }
-    )
-
-
 def _ratio(value: Fraction) -> list[int]:
     return [value.numerator, value.denominator]
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as the lists that JSON makes of them."""
+    return [_lists(one) for one in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
 
 
 def _runs(pts: np.ndarray) -> list[Any]:

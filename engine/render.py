@@ -52,7 +52,7 @@ def prepare_clip(material: Material, progress: Progress) -> Material:
         return material
     step = progress.part("Preparing the clip", material.project.video.frames)
     build_pack(material.reader, material.workspace.pack(material.project.video.digest), step)
-    return Material(material.workspace, material.project, material.reader)
+    return Material(material.workspace, material.project, lambda: material.reader)
 
 
 # --- masks ------------------------------------------------------------------------------------------------

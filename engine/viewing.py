@@ -10,10 +10,11 @@ import av
 import cv2
 import numpy as np
 
+from engine.clips import find_clip, open_clip
 from engine.errors import MediaError
-from engine.material import Material, find_clip
+from engine.material import Material
 from engine.media.pack import view_size
-from engine.media.reader import FrameReader, open_video
+from engine.media.reader import FrameReader
 from engine.media.sound import SoundTrack
 from engine.types import FrameIndex, Video
 from engine.workspace import Workspace
@@ -56,7 +57,7 @@ class Viewer:
     def _decoded(self, frame: FrameIndex) -> np.ndarray:
         with self._lock:
             if self._reader is None:
-                self._reader = open_video(find_clip(self._workspace, self._video), self._video)
+                self._reader = open_clip(self._workspace, self._video)
             return self._reader.get(frame)
 
     def close(self) -> None:

@@ -1,10 +1,13 @@
 """A project's folder: where everything that belongs to it lies.
 
 project.db  objects/     the journal (engine/journal.py): what the user made
+backups/                 earlier states of project.db (engine/backups.py)
+clips.json               where the clip lies on this machine (engine/clips.py)
 media/                   an uploaded clip (a clip opened by path stays where it is)
 exports/                 finished clips
 cache/pack-…  masks/KEY  segments/KEY  audio.*   can be computed again from the above
 cache/scratch/           working files of running jobs
+cache/work.lock          held by the one process that computes; others wait
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from engine.errors import MediaError
+from engine.lock import FileLock
 from engine.processes import alive
 
 ENGINE_VERSION = 2
@@ -54,6 +58,33 @@ class Workspace:
     def segment(self, key: str) -> Path:
         """The record set of a rendered segment with this key."""
         return self.cache / "segments" / key
+
+    def entries(self) -> list[Path]:
+        """The folders of the cache that hold one computed thing each; finished ones have a done.json."""
+        places = (
+            self.cache.glob("pack-*"),
+            self.cache.glob("motion-*"),
+            self.cache.glob("masks/*"),
+            self.cache.glob("segments/*"),
+        )
+        return sorted(path for place in places for path in place if path.is_dir() and not path.name.startswith("."))
+
+    @contextmanager
+    def working(self, check: Callable[[], None]) -> Iterator[None]:
+        """Holds the right to compute in this project for the block: two runs must not write one entry of the cache.
+
+        Waits while another process has it, calling `check`, which may raise Cancelled.
+        """
+        lock = FileLock(self.cache / "work.lock")
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            lock.wait(check)
+        except OSError as error:
+            raise MediaError(f"Cannot work in the project's cache: {error.strerror}; check free disk space.") from error
+        try:
+            yield
+        finally:
+            lock.free()
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -108,9 +108,10 @@ def test_waiting_ends_when_it_is_freed_or_the_wait_is_cancelled(tmp_path):
         if len(looks) == 3:
             raise Cancelled
 
-    with pytest.raises(Cancelled), second.waiting(stop):
-        raise AssertionError("it was not free")
-    threading.Timer(0.2, first.free).start()
-    with second.waiting(lambda: None):
-        assert second.held
+    with pytest.raises(Cancelled):
+        second.wait(stop)
     assert not second.held
+    threading.Timer(0.2, first.free).start()
+    second.wait(lambda: None)
+    assert second.held and not first.held
+    second.free()
