@@ -62,7 +62,7 @@ def good(folder: Path, name: str = "good.mp4", **change: Any) -> Path:
     return write_drawn_clip(folder / name, Clip(**{"frames": 24, **change}))
 
 
-def _bytes(folder: Path, name: str, content: bytes) -> Path:
+def _bytes(folder: Path, name: str, content: bytes | bytearray) -> Path:
     (folder / name).write_bytes(content)
     return folder / name
 

@@ -82,19 +82,23 @@ def swscale_matrix(matrix: int) -> Colorspace:
     return SWSCALE[matrix]
 
 
-def yuv_from_rgb(matrix: int, full_range: bool) -> np.ndarray:
-    """(3, 4) float64: 8-bit RGB (and 1) → 8-bit Y′CbCr, H.273 equations 38–40 with the scaling of 8-bit code values."""
+def yuv_from_rgb(matrix: int, full_range: bool, bits: int = 8, white: int = 255) -> np.ndarray:
+    """(3, 4) float64: RGB of which `white` is the largest value (and 1) → Y′CbCr code values of `bits` bits.
+
+    H.273 equations 38–40 with its quantization; a full-range chroma centre of 8 bits is 128.
+    """
     red, blue = LUMA_WEIGHTS[matrix]
     luma = np.array([red, 1 - red - blue, blue])
     cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
     cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
-    scale = np.array([255, 255, 255] if full_range else [219, 224, 224]) / 255
-    offset = np.array([0 if full_range else 16, 128, 128])
+    step = 2 ** (bits - 8)
+    scale = np.array([2**bits - 1] * 3 if full_range else [219 * step, 224 * step, 224 * step]) / white
+    offset = np.array([0 if full_range else 16 * step, 128 * step, 128 * step])
     return np.column_stack([np.stack([luma, cb, cr]) * scale[:, None], offset])
 
 
-def rgb_from_yuv(matrix: int, full_range: bool) -> np.ndarray:
+def rgb_from_yuv(matrix: int, full_range: bool, bits: int = 8, white: int = 255) -> np.ndarray:
     """(3, 4) float64: the inverse of `yuv_from_rgb`."""
-    forward = yuv_from_rgb(matrix, full_range)
+    forward = yuv_from_rgb(matrix, full_range, bits, white)
     inverse = np.linalg.inv(forward[:, :3])
     return np.column_stack([inverse, -inverse @ forward[:, 3]])

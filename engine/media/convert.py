@@ -19,6 +19,8 @@ from engine.media.tone import to_standard_range
 
 PLANAR_420 = ("yuv420p", "yuvj420p")
 EXACT = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+PLANE_BITS = (8, 9, 10, 12, 14, 16)
+RGB_FROM_GBR = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 DEEP = 257
 """16-bit levels in one 8-bit level: 65535 = 255 · 257."""
 
@@ -99,8 +101,8 @@ class Converter:
     """Decoded frame → picture of one size.
 
     4:2:0 with 8 bits, which nearly every clip is, is converted here: swscale's quick way darkens by a level or more,
-    its exact way takes twice as long. Everything else goes through swscale's exact way. Deeper clips are converted with
-    16 bits and narrowed, so that an 8-bit frame is always the rounded deep one; HDR is tone-mapped between.
+    its exact way takes twice as long. Other clips of 8 bits go through swscale's exact way. Deeper ones are converted here
+    to 16 bits (swscale's white would be 65280) and rounded for the page; HDR is tone-mapped between.
     """
 
     def __init__(self, form: Form) -> None:
@@ -125,19 +127,48 @@ class Converter:
         """(H, W, 3) uint16 RGB, 65535 = white. `rgb` is this, rounded."""
         if not (self.form.deep or self.form.hdr):
             return widen(self.rgb(frame))
-        picture = np.array(self._scaled(frame, "rgb48le"))
+        picture = self._deep_from_planes(frame)
         if self.form.hdr:
             picture = to_standard_range(picture, self.form.transfer)
         return self._shaped(picture)
 
     def alpha(self, frame: VideoFrame) -> np.ndarray:
         """(H, W) uint16 opacity, 65535 = opaque."""
-        return self._shaped(self._scaled(frame, "rgba64le")[..., 3])
+        bits = self._plane_bits
+        name = f"yuva444p{bits}le" if bits > 8 else "yuva444p"
+        alpha = np.array(self._planes(frame, name if not frame.format.is_rgb else name.replace("yuva444p", "gbrap"))[3])
+        return self._shaped(np.rint(alpha * (65535 / (2**bits - 1))).astype(np.uint16))
 
     def _scaled(self, frame: VideoFrame, to: str) -> np.ndarray:
         height, width = self.form.stored
         picture = self._scaler.reformat(frame, width, height, to, src_colorspace=self._matrix, interpolation=EXACT)
         return picture.to_ndarray()
+
+    @property
+    def _plane_bits(self) -> int:
+        """Bits per value in the planes that a picture is taken apart into: as many as it has, where FFmpeg has such planes."""
+        return next((bits for bits in PLANE_BITS if bits >= self.form.bits), PLANE_BITS[-1])
+
+    def _planes(self, frame: VideoFrame, name: str) -> list[np.ndarray]:
+        """The planes, each (h, w), of a frame in the planar format `name` with as many columns and rows in every plane."""
+        height, width = self.form.stored
+        if frame.format.name != name or (frame.height, frame.width) != self.form.stored:
+            frame = self._scaler.reformat(frame, width, height, name, interpolation=EXACT)
+        kind = np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
+        return [
+            np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size).view(kind)[:, :width]
+            for plane in frame.planes
+        ]
+
+    def _deep_from_planes(self, frame: VideoFrame) -> np.ndarray:
+        """(h, w, 3) uint16 RGB of the stored size."""
+        bits, rgb = self._plane_bits, frame.format.is_rgb
+        base = "gbrp" if rgb else "yuv444p"
+        planes = self._planes(frame, f"{base}{bits}le" if bits > 8 else base)
+        merged = cv2.merge([plane.astype(np.uint16, copy=False) for plane in planes[:3]])
+        if rgb:
+            return cv2.transform(merged, RGB_FROM_GBR * (65535 / (2**bits - 1)))
+        return cv2.transform(merged, rgb_from_yuv(self.form.matrix, self.form.full_range, bits, 65535))
 
     def _shaped(self, picture: np.ndarray) -> np.ndarray:
         """Square pixels, upright."""

@@ -58,6 +58,7 @@ def describe(
             colour=STANDARD if form.hdr else tags_of(stream),
             audio=tuple(_audio(sound) for sound in decoder.container.streams.audio if sound.codec_context is not None),
             warnings=(*remarks, *_about_tracks(decoder.container)),
+            interlaced=look.interlaced,
             deinterlaced=deinterlace,
             damaged=tuple((one.start, one.stop) for one in ranges_of(damaged)),
         )
@@ -164,7 +165,7 @@ def _about_frames(look: Look, damaged: list[FrameIndex], deinterlace: bool) -> l
     if deinterlace:
         remarks.append("The clip is deinterlaced (bwdif, one frame for each stored one).")
     elif look.interlaced:
-        remarks.append("The clip is interlaced; it is edited as it is: open it with “Deinterlace” on for whole frames.")
+        remarks.append("The clip is interlaced; it is edited as it is until you choose “Deinterlace”.")
     if len(look.sizes) > 1:
         remarks.append("The picture size changes inside the clip; all frames are scaled to the size of the first.")
     if damaged:

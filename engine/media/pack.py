@@ -24,6 +24,7 @@ from engine.types import FrameIndex, FrameRange
 PACK_HEIGHT = 720
 QUALITY = 80
 ENCODERS = 2
+DAMAGED = "damaged.txt"
 REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 
 
@@ -58,12 +59,14 @@ def build_pack(reader: FrameReader, folder: Path, progress: Callable[[int, int],
             small = _small(picture, size)
             if detector.push(small):
                 cuts.append(frame)
+            if frame in reader.damaged:
+                _note_damage(folder, frame)
             waiting.append((frame, pool.submit(_jpeg, small)))
             _append(writer, waiting, keep=2 * ENCODERS)
             if progress is not None:
                 progress(frame + 1, total)
         _append(writer, waiting, keep=0)
-        writer.finish({**about, "cuts": cuts})
+        writer.finish({**about, "cuts": cuts, "damaged": _damaged_so_far(folder)})
     return FramePack(folder)
 
 
@@ -106,6 +109,11 @@ class FramePack:
     def cuts(self) -> list[FrameIndex]:
         """First frames of new shots; empty until the pack is complete."""
         return list(self._records.meta.get("cuts", []))
+
+    @property
+    def damaged(self) -> list[FrameIndex]:
+        """Frames that were decoded with errors or not at all; empty until the pack is complete."""
+        return list(self._records.meta.get("damaged", []))
 
     def jpeg(self, frame: FrameIndex) -> bytes:
         """The stored JPEG. Raises MediaError when the frame is not there (yet)."""
@@ -176,12 +184,23 @@ def _cuts_so_far(folder: Path, frames: list[FrameIndex]) -> tuple[list[FrameInde
     return cuts, detector
 
 
+def _note_damage(folder: Path, frame: FrameIndex) -> None:
+    """Written down at once: a run that is stopped and resumed does not decode the frame again."""
+    with open(folder / DAMAGED, "a", encoding="ascii") as file:
+        file.write(f"{frame}\n")
+
+
+def _damaged_so_far(folder: Path) -> list[FrameIndex]:
+    path = folder / DAMAGED
+    return sorted({int(line) for line in path.read_text(encoding="ascii").split()}) if path.exists() else []
+
+
 def _begin(folder: Path, about: dict[str, object], resume: bool) -> None:
     """Writes `about.json` before there is an index, so that whoever finds an index can open the pack."""
     folder.mkdir(parents=True, exist_ok=True)
     if resume:
         return
-    for name in ("done.json", "index", "data"):
+    for name in ("done.json", "index", "data", DAMAGED):
         (folder / name).unlink(missing_ok=True)
     temporary = folder / "about.json.tmp"
     temporary.write_text(json.dumps(about), encoding="utf-8")
