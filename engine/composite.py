@@ -62,6 +62,13 @@ def inside(source: np.ndarray, edited: np.ndarray, region: np.ndarray) -> np.nda
     return np.where(region[..., None] == 0, source, np.where(region[..., None] == 255, edited, mixed))
 
 
+def deepened(source: np.ndarray, shown: np.ndarray, edited: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint16: an edit made with 8 bits on a deeper source: where it changed nothing the source to the bit, elsewhere
+    the edit scaled up. `source` uint16 (65535 = white), `shown` the same with 8 bits, `edited` uint8."""
+    changed = (shown != edited).any(axis=2, keepdims=True)
+    return np.where(changed, edited.astype(np.uint16) * 257, source)
+
+
 def outside_difference(source: np.ndarray, take: np.ndarray, region: np.ndarray, tolerance: int = 2) -> np.ndarray | None:
     """(H, W) bool: where a take differs from the source outside the region by more than `tolerance` levels; None = nowhere."""
     differs = cv2.absdiff(source, take).max(axis=2) > tolerance

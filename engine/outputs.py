@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from engine.errors import MediaError, RecipeError
 from engine.interchange.davis import index_map, write_masks
 from engine.interchange.tracks import write_tracks
 from engine.material import Material
-from engine.processes import alive
+from engine.media import target
 from engine.progress import Progress
 from engine.render import carry, spans_to_carry
 from engine.tracking.points import track_points
@@ -43,32 +41,16 @@ def check_file(path: Path) -> None:
 
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """A temporary name beside `out` that becomes `out` when the block ends well and is gone otherwise.
+    """A hidden name beside `out` that becomes `out` when the block ends well and is gone otherwise.
 
     Raises:
         MediaError: the disk does not take it.
     """
-    temporary = out.parent / f".{out.name}.part-{os.getpid()}"
     try:
-        for left in out.parent.glob(glob.escape(f".{out.name}.part-") + "*"):
-            number = left.name.rpartition("-")[2]
-            if number.isdigit() and not alive(int(number)):
-                _remove(left)
-        yield temporary
-        if temporary.is_dir() and out.is_dir():
-            _remove(out)
-        os.replace(temporary, out)
+        with target.beside(out) as temporary:
+            yield temporary
     except OSError as error:
         raise MediaError(f"Cannot write {out.name}: {error.strerror}; check free space and permissions.") from error
-    finally:
-        _remove(temporary)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def masks(material: Material, folder: Path, span: FrameRange, progress: Progress) -> None:

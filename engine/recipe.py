@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.effects import EFFECTS, checked_config
 from engine.errors import RecipeError
-from engine.media.writer import CODECS
+from engine.media.formats import FORMATS
 from engine.methods import METHODS, method
 from engine.segmentation import SEGMENTERS
 
@@ -250,7 +250,7 @@ def _check_edit(edit: Any, subjects: set[int]) -> None:
 def _check_export(export: Any) -> None:
     _keys(export, EXPORT, "export")
     if export.get("codec") is not None:
-        _one_of(export["codec"], tuple(CODECS.values()), "export.codec")
+        _one_of(export["codec"], tuple(FORMATS), "export.codec")
     if export.get("quality") is not None:
         _integer(export["quality"], "export.quality")
         if not 0 <= export["quality"] <= 51:

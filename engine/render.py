@@ -17,12 +17,15 @@ import numpy as np
 
 from engine.errors import MethodError
 from engine.executors import Executor, SegmentTask, SerialExecutor
+from engine.masters import exported_frames
 from engine.material import Material
+from engine.media.describe import damage_sentence
+from engine.media.formats import ExportSettings
 from engine.media.images import decode_png, encode_png
 from engine.media.pack import build_pack
 from engine.media.reader import FrameReader
 from engine.media.records import RecordReader, RecordWriter
-from engine.media.writer import ExportSettings, write_clip
+from engine.media.writer import write_clip
 from engine.methods import method
 from engine.methods.base import Context, Segment, Shot
 from engine.patches import make_patch
@@ -205,14 +208,19 @@ def export(
     span: FrameRange | None = None,
 ) -> list[str]:
     """Writes the project's range, or `span`, with its sound. Frames without a rendered patch are the source's.
-    Returns warnings."""
+    Masks are carried first where the format needs the matte. Returns warnings."""
     span = span or material.project.range
+    if settings.format.needs_matte:
+        spans = spans_to_carry(material)
+        progress.total += sum(len(one.range) for one in spans)
+        carry(material, spans, progress)
     step = progress.part("Writing the clip", len(span))
-    return write_clip(out, finished_frames(material, span), material.reader, span, settings, force=force, progress=step)
+    frames = exported_frames(material, span, settings.format)
+    return write_clip(out, frames, material.reader, span, settings, force=force, progress=step) + _damage(material)
 
 
-def finished_frames(material: Material, span: FrameRange) -> Iterator[np.ndarray]:
-    """(H, W, 3) uint8 frames of the span: rendered where they are, the source elsewhere."""
-    for frame, source in zip(span, material.reader.frames(span), strict=True):
-        edited = material.edited(frame, source)
-        yield source if edited is None else edited
+def _damage(material: Material) -> list[str]:
+    """What was found damaged when the clip was prepared and was not said when it was opened."""
+    damaged = material.pack.damaged if material.pack and material.pack.complete else []
+    said = [damage_sentence(damaged)] if damaged else []
+    return [sentence for sentence in said if sentence not in material.project.video.warnings]

@@ -59,9 +59,9 @@ class SubtitleTracks:
                 self.warnings.append(f"Subtitles {number} ({name}) are not plain text and are not exported.")
                 continue
             self._targets[stream.index] = (self._add(kind, stream), TEXTS[name])
-        for stream in self._source.streams:
-            if stream.index not in self._targets:
-                stream.discard = Discard.all
+        for other in self._source.streams:
+            if other.index not in self._targets:
+                other.discard = Discard.all
         self._lines = self._wanted()
         self._next = next(self._lines, None)
 

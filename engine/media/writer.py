@@ -1,68 +1,41 @@
-"""Writing clips: every frame at its source time, with the source's sound and colour tags.
+"""Writing clips: every frame at its source time, with the source's sound, subtitles and colour tags.
 
-What is written stands beside the target under a temporary name and is renamed at the end, so a target is always
-whole: the old one or the new one. The temporary file goes when anything goes wrong.
+A target is always whole: the old one or the new one (see `target`).
 """
 
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 
 from engine.errors import MediaError
-from engine.media.encode import PictureTrack
+from engine.media.colour import tags_in_force
+from engine.media.encode import PictureTrack, encoding_for
+from engine.media.formats import ExportSettings, settings_for
 from engine.media.frames import FrameReader, check_span
-from engine.media.images import encode_png
 from engine.media.probe import file_url
 from engine.media.sound import SoundTrack
-from engine.processes import alive
+from engine.media.stills import write_still
+from engine.media.subtitles import SubtitleTracks
+from engine.media.target import beside, sync
 from engine.types import FrameRange, Video
 
-CODECS = {".mp4": "h264", ".mov": "prores", "": "png"}
-CONTAINER_CODECS = {".mp4": ("h264",), ".mov": ("prores", "h264"), "": ("png",)}
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-FRAME_NAME = re.compile(r"^\d{5,}\.png$")
+FRAME_NAME = re.compile(r"^\d{5,}\.(png|exr)$")
+CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSettings:
-    """`codec` is "h264", "prores" or "png"; `quality` is the CRF of H.264 (0 best – 51), None = 18."""
-
-    codec: str
-    quality: int | None = None
-
-
-def settings_for(out: str | Path, codec: str | None = None, quality: int | None = None) -> ExportSettings:
-    """The settings that the name of the target asks for; `codec` None = the usual one for its suffix.
-
-    Raises:
-        MediaError: a suffix that cannot be written, a codec that does not go into it, a quality outside 0–51.
-    """
-    suffix = Path(out).suffix.lower()
-    if suffix not in CODECS:
-        raise MediaError(
-            f"“{Path(out).name}” cannot be written; end it in .mp4 or .mov, or give a folder name without suffix for PNG."
-        )
-    codec = codec or CODECS[suffix]
-    if codec not in CONTAINER_CODECS[suffix]:
-        works = " or ".join(CONTAINER_CODECS[suffix])
-        raise MediaError(f"{codec} does not go into “{Path(out).name}”; choose {works}, or another suffix.")
-    if quality is not None and not 0 <= quality <= 51:
-        raise MediaError(f"The quality {quality} is not between 0 (best) and 51; leave it out for 18.")
-    return ExportSettings(codec, quality)
+Companion = SoundTrack | SubtitleTracks
 
 
 def write_clip(
@@ -75,9 +48,11 @@ def write_clip(
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[str]:
-    """Writes `frames`, (H, W, 3) uint8 RGB each, as frames `span` of `source`; gives back remarks for the user.
+    """Writes `frames` as frames `span` of `source`; gives back remarks for the user.
 
-    A whole clip keeps its times; a range that starts later starts at 0. Sound is copied and cut to the range.
+    Frames are (H, W, 3) uint8 RGB; where the format is deep also uint16 (65535 = white), where it has alpha also
+    (H, W, 4), and (H, W) where it is the matte alone: all of one kind. A whole clip keeps its times; a range that starts
+    later starts at 0. Sound is copied and cut to the range, as are subtitles that are text.
     `progress(done, total)` is called after every frame. An exception from `frames` leaves nothing behind.
 
     Raises:
@@ -87,39 +62,41 @@ def write_clip(
     video = source if isinstance(source, Video) else source.video
     target = Path(out)
     check_span(span, video)
+    if not len(span):
+        raise MediaError("The range holds no frame; widen it and export again.")
     settings_for(target, settings.codec, settings.quality)
     check_target(target, settings, force)
-    counted = _Counted(frames, video, span, progress)
-    with _beside(target, counted) as temporary:
-        if settings.codec == "png":
-            return _write_stills(temporary, counted, span)
+    counted = _Counted(frames, video, span, settings, progress)
+    with _explained(target, counted) as temporary:
+        if CONTAINERS.get(target.suffix.lower()) is None:
+            return _write_stills(temporary, counted, video, span, settings)
         return _write_file(temporary, counted, video, span, settings)
 
 
 def _write_file(path: Path, frames: Iterable[np.ndarray], video: Video, span: FrameRange, settings: ExportSettings) -> list[str]:
-    """One container: pictures encoded as they come, sound interleaved."""
+    """One container: pictures encoded as they come, sound and subtitles interleaved."""
     origin, remarks = _origin(video, span)
     # Edit lists are written in the movie's time scale: only the track's own scale keeps a late start exact.
-    scale = str(video.time_base.denominator)
-    options = {"movflags": "+faststart", "video_track_timescale": scale, "movie_timescale": scale}
-    with av.open(file_url(path), "w", format=path.suffix[1:], options=options) as container:
-        pictures = PictureTrack(container, video, settings.codec, settings.quality)
+    scale, kind = str(video.time_base.denominator), CONTAINERS[path.suffix]
+    options = {"movflags": "+faststart", "video_track_timescale": scale, "movie_timescale": scale} if kind != "matroska" else {}
+    coming = iter(frames)
+    first = next(coming)
+    with av.open(file_url(path), "w", format=kind, options=options) as container, ExitStack() as stack:
+        pictures = PictureTrack(container, video, encoding_for(settings, path.suffix, first))
         remarks += pictures.warnings
-        sound = _sound(container, video, span, origin)
-        try:
-            for frame, picture in enumerate(frames, start=span.start):
-                time = int(video.pts[frame])
-                if sound is not None:
-                    sound.write_until(time * video.time_base)
-                pictures.write(picture, time - round(origin / video.time_base))
-            pictures.finish()
-            if sound is not None:
-                sound.write_until(None)
-                remarks += sound.warnings
-        finally:
-            if sound is not None:
-                sound.close()
-    _sync(path)
+        companions = _companions(container, video, span, origin) if settings.format.picture else []
+        for companion in companions:
+            stack.callback(companion.close)
+        for frame, picture in enumerate(chain([first], coming), start=span.start):
+            time = int(video.pts[frame])
+            for companion in companions:
+                companion.write_until(time * video.time_base)
+            pictures.write(picture, time - round(origin / video.time_base))
+        pictures.finish()
+        for companion in companions:
+            companion.write_until(None)
+            remarks += companion.warnings
+    sync(path)
     return remarks
 
 
@@ -133,26 +110,34 @@ def _origin(video: Video, span: FrameRange) -> tuple[Fraction, list[str]]:
     return Fraction(0), []
 
 
-def _sound(container: av.container.OutputContainer, video: Video, span: FrameRange, origin: Fraction) -> SoundTrack | None:
-    if not video.audio:
-        return None
+def _companions(container: av.container.OutputContainer, video: Video, span: FrameRange, origin: Fraction) -> list[Companion]:
+    """What goes along with the pictures: the sound, and subtitles that are text."""
+    if video.kind != "file":
+        return []
     begins = int(video.pts[span.start]) * video.time_base if span.start > 0 else None
     ends = int(video.pts[span.stop]) * video.time_base if span.stop < video.frames else None
-    return SoundTrack(Path(video.path), container, (begins, ends), origin)
+    sound = [SoundTrack(Path(video.path), container, (begins, ends), origin)] if video.audio else []
+    return [*sound, SubtitleTracks(Path(video.path), container, (begins, ends), origin)]
 
 
-def _write_stills(folder: Path, frames: Iterable[np.ndarray], span: FrameRange) -> list[str]:
+def _write_stills(
+    folder: Path, frames: Iterable[np.ndarray], video: Video, span: FrameRange, settings: ExportSettings
+) -> list[str]:
     folder.mkdir()
+    tags = tags_in_force(video.colour, video.size)
     for frame, picture in enumerate(frames, start=span.start):
-        (folder / f"{frame:05d}.png").write_bytes(encode_png(picture))
+        write_still(folder, frame, picture, settings.codec, tags)
     return []
 
 
 class _Counted:
     """Passes frames on, checking each and their number; `done` of `total` so far."""
 
-    def __init__(self, frames: Iterable[np.ndarray], video: Video, span: FrameRange, progress: Progress | None) -> None:
+    def __init__(
+        self, frames: Iterable[np.ndarray], video: Video, span: FrameRange, settings: ExportSettings, progress: Progress | None
+    ) -> None:
         self._frames, self._size, self._start, self._progress = frames, video.size, span.start, progress
+        self._format, self._kind = settings.format, ""
         self.done, self.total = 0, len(span)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -168,25 +153,26 @@ class _Counted:
             raise MediaError(f"Only {self.done} of the {self.total} frames of the range were made; render the range again.")
 
     def _check(self, picture: np.ndarray) -> None:
-        if picture.shape != (*self._size, 3) or picture.dtype != np.uint8:
-            made = "×".join(str(side) for side in picture.shape)
-            wanted = f"{self._size[0]}×{self._size[1]}×3 (uint8)"
-            raise MediaError(
-                f"Frame {self._start + self.done} has shape {made} ({picture.dtype}); it must be {wanted}: render it again."
-            )
+        shapes = [(*self._size, 3), *([(*self._size, 4)] if self._format.alpha else [])] if self._format.picture else [self._size]
+        kinds = ["uint8", *(["uint16"] if self._format.deep else [])]
+        kind = f"{'×'.join(str(side) for side in picture.shape)} ({picture.dtype})"
+        if picture.shape not in shapes or picture.dtype.name not in kinds or self._kind not in ("", kind):
+            wanted = self._kind or f"{'×'.join(str(side) for side in shapes[0])} ({kinds[0]})"
+            raise MediaError(f"Frame {self._start + self.done} has shape {kind}; it must be {wanted}: render it again.")
+        self._kind = kind
 
 
 def check_target(out: Path, settings: ExportSettings, force: bool) -> None:
     """Refuses a target that cannot be written or may not be replaced. Raises MediaError."""
     if not len(out.name):
-        raise MediaError("The export needs a file name; give one that ends in .mp4 or .mov.")
+        raise MediaError("The export needs a file name; give one that ends in .mp4, .mov or .mkv.")
     if not out.parent.is_dir():
         raise MediaError(f"The folder “{out.parent.name}” for the export does not exist; make it first.")
     if not os.path.lexists(out):
         return
     if not force:
         raise MediaError(f"“{out.name}” exists already; choose another name or allow replacing it (--force).")
-    if settings.codec == "png":
+    if not out.suffix:
         if not out.is_dir() or any(not FRAME_NAME.match(name) for name in os.listdir(out)):
             raise MediaError(f"“{out.name}” holds more than exported frames and is not replaced; choose another name.")
     elif not out.is_file():
@@ -194,51 +180,18 @@ def check_target(out: Path, settings: ExportSettings, force: bool) -> None:
 
 
 @contextmanager
-def _beside(out: Path, counted: _Counted) -> Iterator[Path]:
-    """A temporary name beside `out` that becomes `out` on success and vanishes on any exception."""
-    stem = os.fsencode(out.stem)[:120].decode("utf-8", "ignore")
-    temporary = out.parent / f".{stem}.part-{os.getpid()}{out.suffix.lower()}"
+def _explained(out: Path, counted: _Counted) -> Iterator[Path]:
+    """`target.beside`, with what goes wrong said in a sentence."""
     try:
-        _sweep(out.parent, f".{stem}.part-", out.suffix.lower())
-        yield temporary
-        _replace(temporary, out)
+        with beside(out) as temporary:
+            try:
+                yield temporary
+            except OSError as error:  # while what was written still tells how much room is needed
+                raise _cannot_write(out, temporary, error, counted) from error
     except av.error.FFmpegError as error:
-        if isinstance(error, OSError):
-            raise _cannot_write(out, temporary, error, counted) from error
         raise MediaError(f"“{out.name}” cannot be encoded ({error.strerror}); choose another file type.") from error
     except OSError as error:
-        raise _cannot_write(out, temporary, error, counted) from error
-    finally:
-        _remove(temporary)
-
-
-def _sweep(folder: Path, start: str, suffix: str) -> None:
-    """Removes what exports to this name left when their process was killed."""
-    for left in folder.glob(glob.escape(start) + "*" + glob.escape(suffix)):
-        number = left.name[len(start) : len(left.name) - len(suffix)]
-        if number.isdigit() and (int(number) == os.getpid() or not alive(int(number))):
-            _remove(left)
-
-
-def _replace(temporary: Path, out: Path) -> None:
-    """Puts the finished export in place; an old folder is moved aside first, since folders are not replaced."""
-    aside = temporary.with_name(temporary.name + ".old")
-    if temporary.is_dir() and out.is_dir():
-        os.replace(out, aside)
-    os.replace(temporary, out)
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+        raise _cannot_write(out, out, error, counted) from error
 
 
 def _cannot_write(out: Path, temporary: Path, error: OSError, counted: _Counted) -> MediaError:
