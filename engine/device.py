@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def one_thread() -> None:
@@ -22,3 +27,27 @@ def workers() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
+
+
+def torch_device(name: str | None = None) -> torch.device:
+    """The device called `name` ("cpu", "cuda", "cuda:1", "mps"), or the best one there is.
+
+    Raises MethodError for a device that this machine, or its torch, does not have.
+    """
+    import torch
+
+    from engine.errors import MethodError
+
+    found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] * torch.backends.mps.is_available())]
+    if name is None:
+        return torch.device(found[-1] if found[-1] == "mps" else found[min(1, len(found) - 1)])
+    if name not in found and f"{name}:0" not in found:
+        raise MethodError(f'There is no device "{name}" here; there is: {", ".join(found)}.')
+    return torch.device(name)
+
+
+def fast_arithmetic(device: torch.device) -> AbstractContextManager:
+    """Within the block, products of matrices are worked out in bfloat16 where the device gains from it: on a GPU."""
+    import torch
+
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()

@@ -1,0 +1,133 @@
+"""The bundled model as a backbone: what `assets/bundled` holds, loaded and wrapped in the protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from engine.backbones.bundled_autoencoder import STRIDE, AutoencoderConfig, ClipAutoencoder
+from engine.backbones.bundled_model import PATCH, BundledConfig, BundledModel
+from engine.backbones.wan_attention import AttentionHooks
+from engine.diffusion.attention import AttentionControl
+from engine.diffusion.backbone import Condition, Prediction, Text
+from engine.diffusion.flow import from_velocity, shifted_levels
+from engine.errors import MethodError
+
+ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "bundled"
+SHIFT = 2.0
+"""Of the noise levels: latents of the world are settled early."""
+
+
+class Bundled:
+    """The drawn world's model. Clips have 4k + 1 frames of H × W, multiples of 8; shorter ones are filled up with their last."""
+
+    name: ClassVar[str] = "bundled"
+    max_frames = 17
+    stride = (STRIDE, STRIDE * PATCH[1], STRIDE * PATCH[2])
+
+    def __init__(self, model: BundledModel, autoencoder: ClipAutoencoder) -> None:
+        self.model, self.autoencoder = model.eval(), autoencoder.eval()
+        self._hooks = AttentionHooks(model.transformer)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.kinds.weight.device
+
+    def sites(self) -> list[str]:
+        """Where states can be read and changed: after each block."""
+        return [f"block.{index}" for index in range(self.model.config.layers)]
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> Tensor:
+        """frames (T, 3, H, W) in [−1, 1] -> latents (1, C, F, H/4, W/4).
+
+        Raises MethodError for sides that are no multiples of 8.
+        """
+        count, _, height, width = frames.shape
+        if height % self.stride[1] or width % self.stride[2]:
+            raise MethodError(f"The bundled model takes sides that are multiples of 8; got {width} × {height}: resize the clip.")
+        filled = torch.cat([frames, frames[-1:].expand((1 - count) % STRIDE, -1, -1, -1)])
+        return self.autoencoder.encode(filled.transpose(0, 1)[None].to(self.device))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, frames: int) -> Tensor:
+        return self.autoencoder.decode(latents)[0].transpose(0, 1)[:frames].clamp(-1, 1)
+
+    @torch.no_grad()
+    def encode_text(self, prompt: str) -> Text:
+        """Raises UnknownWord for a word outside the world's vocabulary."""
+        words = tuple(prompt.lower().replace(",", " ").replace(".", " ").split())
+        return Text(prompt, words, tuple((index,) for index in range(len(words))), self.model.encode_text([prompt]))
+
+    def levels(self, steps: int) -> list[float]:
+        return shifted_levels(steps, SHIFT)
+
+    @torch.no_grad()
+    def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction:
+        source = condition.source if condition is not None else None
+        grid = (z.shape[2], z.shape[3] // PATCH[1], z.shape[4] // PATCH[2])
+        with self._hooks.on(grid, lead=0 if source is None else grid[0] * grid[1] * grid[2]):
+            velocity = self.model(
+                z, torch.full((len(z),), level, device=z.device), text.embeddings.expand(len(z), -1, -1), source
+            )
+        return from_velocity(z, velocity, level)
+
+    def control(self, control: AttentionControl):  # type: ignore[no-untyped-def]
+        return self._hooks.control(control)
+
+    @contextmanager
+    def features(self, site: str) -> Iterator[list[Tensor]]:
+        """Within the block, every pass through `site` appends its state (B, width, F, h, w) to the list."""
+        seen: list[Tensor] = []
+        with self._hooks.state(self._block(site), lambda state: seen.append(state.clone())):
+            yield seen
+
+    @contextmanager
+    def inject(self, site: str, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        with self._hooks.state(self._block(site), change):
+            yield
+
+    def _block(self, site: str) -> torch.nn.Module:
+        if site not in self.sites():
+            raise MethodError(f'The bundled model has no site "{site}"; it has {", ".join(self.sites())}.')
+        return self.model.transformer.blocks[int(site.split(".")[1])]
+
+
+def write_bundled(folder: Path, model: BundledModel, autoencoder: ClipAutoencoder) -> None:
+    """Writes weights as float16 and their configuration; what is in the folder is replaced."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in (("model", model), ("autoencoder", autoencoder)):
+        half = {key: value.detach().half().cpu().contiguous() for key, value in module.state_dict().items()}
+        save_file(half, folder / f"{name}.safetensors")
+    config = {"model": asdict(model.config), "autoencoder": asdict(autoencoder.config), "vocabulary": list(model.vocabulary)}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+
+
+def read_parts(folder: Path = ASSETS) -> tuple[BundledModel, ClipAutoencoder]:
+    """The modules that `write_bundled` wrote, as float32. Raises MethodError where something is missing or does not fit."""
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        model = BundledModel(BundledConfig(**config["model"]), tuple(config["vocabulary"]))
+        autoencoder = ClipAutoencoder(AutoencoderConfig(**config["autoencoder"]))
+        for name, module in (("model", model), ("autoencoder", autoencoder)):
+            module.load_state_dict({key: value.float() for key, value in load_file(folder / f"{name}.safetensors").items()})
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise MethodError(f"The bundled model in {folder} cannot be loaded: {error}. Fetch the project again.") from error
+    return model, autoencoder
+
+
+def load(device: torch.device | str = "cpu", folder: Path = ASSETS) -> Bundled:
+    """The bundled model on a device. Raises MethodError."""
+    model, autoencoder = read_parts(folder)
+    return Bundled(model.to(device), autoencoder.to(device))

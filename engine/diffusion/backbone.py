@@ -1,0 +1,90 @@
+"""What a diffusion model is to a method: the protocol that every backbone keeps.
+
+Noise levels. A level is one number: for rectified flow the time t ∈ [0, 1], 1 = noise, where z = (1 − t) x0 + t · noise.
+One prediction (x0 and noise) serves flow models and DDPM models alike, so a method is written once.
+
+Letters: B batch, C channels, F h w latent frames, rows and columns, N = number of video tokens, J = number of text tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from engine.diffusion.attention import AttentionControl
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prediction:
+    """What the model takes z to be made of: clean latents x0 and noise, both shaped like z (B, C, F, h, w)."""
+
+    x0: Tensor
+    noise: Tensor
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Text:
+    """An encoded prompt: embeddings (1, J, C); `pieces[i]` = positions in 0 … J − 1 of the i-th word of `words`."""
+
+    prompt: str
+    words: tuple[str, ...]
+    pieces: tuple[tuple[int, ...], ...]
+    embeddings: Tensor
+
+    def positions(self, words: set[str] | frozenset[str]) -> list[int]:
+        """Positions of all pieces of the given words, in order; empty where none is in the prompt."""
+        return [at for word, piece in zip(self.words, self.pieces, strict=True) if word in words for at in piece]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Condition:
+    """What stands beside the noisy latents. `source`: clean latents (1, C, F, h, w) of the clip to edit, or None."""
+
+    source: Tensor | None = None
+
+
+class DiffusionBackbone(Protocol):
+    """One pretrained model. The hooks are context managers, restored on any exit; idle, they change no bit.
+
+    `max_frames`: the longest clip in frames. `stride`: pixels per token cell (frames, rows, columns). `sites`: the names
+    that `features` and `inject` take, in the order in which a pass meets them.
+    """
+
+    name: ClassVar[str]
+    max_frames: int
+    stride: tuple[int, int, int]
+    sites: tuple[str, ...]
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """frames (T, 3, H, W) in [−1, 1] -> latents (1, C, F, h, w)."""
+        ...
+
+    def decode(self, latents: Tensor, frames: int) -> Tensor:
+        """latents (1, C, F, h, w) -> the first `frames` pictures (T, 3, H, W) in [−1, 1]."""
+        ...
+
+    def encode_text(self, prompt: str) -> Text: ...
+
+    def levels(self, steps: int) -> list[float]:
+        """`steps` + 1 noise levels from all noise to none."""
+        ...
+
+    def scales(self, level: float) -> tuple[float, float]:
+        """(a, b) in z = a · x0 + b · noise at a level; rectified flow: (1 − t, t), DDPM: (√ᾱ, √(1 − ᾱ))."""
+        ...
+
+    def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction: ...
+
+    def control(self, control: AttentionControl) -> AbstractContextManager[None]: ...
+
+    def features(self, site: str) -> AbstractContextManager[list[Tensor]]:
+        """Within the block, every pass through `site` appends its state (B, C, F, h, w) to the list."""
+        ...
+
+    def inject(self, site: str, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """Within the block, `change` replaces the state (B, C, F, h, w) at `site`."""
+        ...

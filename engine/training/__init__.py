@@ -1,0 +1,1 @@
+"""Training of the bundled model on the drawn world: `python -m engine.training --help`."""

@@ -1,0 +1,189 @@
+"""`python -m engine.training`: trains the bundled model on the drawn world, in slices if need be.
+
+    autoencoder --run DIR                          train the autoencoder
+    model --run DIR --autoencoder RUN              train the model on its latents
+    score [--weights DIR] [--scenes N]             what the exact checkers say
+    ship --model RUN --autoencoder RUN --to DIR    write the averaged weights as `assets/bundled` holds them
+
+A run goes on from the last state in its folder; `--out` writes the new state to another one. One slice on a borrowed machine:
+
+    python -m engine.training model --preset gpu --run RUN --autoencoder AE --minutes 9 --out OUT
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from engine.backbones.bundled import ASSETS, read_parts, write_bundled
+from engine.backbones.bundled_autoencoder import AutoencoderConfig, ClipAutoencoder
+from engine.backbones.bundled_model import BundledConfig
+from engine.device import torch_device
+from engine.errors import EngineError
+from engine.training.autoencoder import AutoencoderTask
+from engine.training.checkpoint import TrainingError, read_run
+from engine.training.model import Budget, ModelTask, Sampling, score
+from engine.training.trainer import Settings, Task, Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Sizes and lengths that go together. `clips`: of an autoencoder's step."""
+
+    autoencoder: AutoencoderConfig
+    autoencoder_settings: Settings
+    clips: int
+    model: BundledConfig
+    model_settings: Settings
+    budget: Budget
+
+
+PRESETS = {
+    "cpu": Preset(
+        AutoencoderConfig(), Settings(2500, score=250), 2, BundledConfig(), Settings(8000, rate=8e-4, score=1000), Budget()
+    ),
+    "gpu": Preset(
+        AutoencoderConfig(width=128),
+        Settings(8000, score=1000),
+        16,
+        BundledConfig(heads=8, layers=6, ffn=768, text_layers=3),
+        Settings(30000, rate=6e-4, warmup=500, average=0.9995, settle=100, score=2500),
+        Budget(stills=128, clips=24),
+    ),
+    "smoke": Preset(
+        AutoencoderConfig(channels=8, width=16, encoder_blocks=1, decoder_blocks=1),
+        Settings(100, warmup=10, settle=10, score=100),
+        1,
+        BundledConfig(channels=8, heads=2, head_width=16, layers=2, ffn=64, text_width=32, text_layers=1),
+        Settings(100, rate=3e-3, warmup=10, settle=10, score=100),
+        Budget(stills=2, clips=1, frames=5, size=32),
+    ),
+}
+"""`gpu` keeps the run within 64 MB on disk, ten bytes a parameter; `cpu` is for two cores and hours; `smoke` for tests."""
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 0 done, 1 a named failure, 2 wrong usage, 130 stopped by a signal."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        {"autoencoder": _autoencoder, "model": _model, "score": _score, "ship": _ship}[options.verb](options)
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; the last saved state goes on from there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine.training", description=__doc__.split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    both = argparse.ArgumentParser(add_help=False)
+    both.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")), help="of the CPU (default 1)")
+    both.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    training = argparse.ArgumentParser(add_help=False, parents=[both])
+    training.add_argument("--run", type=Path, required=True, help="the run's folder; it is made or gone on with")
+    training.add_argument("--out", type=Path, help="write the new state here instead")
+    training.add_argument("--preset", choices=PRESETS, default="cpu")
+    training.add_argument("--minutes", type=float, help="stop after so long, at the next moment that can be saved")
+    training.add_argument("--steps", type=int, help="length of the whole run, instead of the preset's")
+    training.add_argument("--seed", type=int, default=0)
+    verbs.add_parser("autoencoder", parents=[training])
+    verbs.add_parser("model", parents=[training]).add_argument("--autoencoder", type=Path, required=True, help="its run")
+    scoring = verbs.add_parser("score", parents=[both])
+    scoring.add_argument("--weights", type=Path, default=ASSETS)
+    scoring.add_argument("--scenes", type=int, default=180, help="edits, evenly over the kinds (default 180)")
+    scoring.add_argument("--seed", type=int, default=1)
+    scoring.add_argument("--steps", type=int, default=Sampling().steps)
+    scoring.add_argument("--guidance", type=float, default=Sampling().guidance)
+    scoring.add_argument("--json", type=Path)
+    shipping = verbs.add_parser("ship", parents=[both])
+    shipping.add_argument("--model", type=Path, required=True, help="run")
+    shipping.add_argument("--autoencoder", type=Path, required=True, help="run")
+    shipping.add_argument("--to", type=Path, default=ASSETS)
+    return parser
+
+
+def _autoencoder(options: argparse.Namespace) -> None:
+    preset = PRESETS[options.preset]
+    device = torch_device(options.device)
+    task = AutoencoderTask(preset.autoencoder, seed=options.seed, device=device, clips=preset.clips)
+    _train(task, preset.autoencoder_settings, options)
+
+
+def _model(options: argparse.Namespace) -> None:
+    preset = PRESETS[options.preset]
+    device = torch_device(options.device)
+    autoencoder = trained_autoencoder(options.autoencoder, device)
+    config = replace(preset.model, channels=autoencoder.config.channels)
+    task = ModelTask(config, autoencoder, seed=options.seed, device=device, budget=preset.budget)
+    _train(task, preset.model_settings, options)
+
+
+def _train(task: Task, settings: Settings, options: argparse.Namespace) -> None:
+    settings = replace(settings, seed=options.seed, steps=options.steps or settings.steps)
+    trainer = Trainer(task, settings, options.out or options.run)
+    if not trainer.resume(options.run):
+        print(f"A new run of {task.name}, {sum(p.numel() for p in task.module.parameters()):,} parameters.")
+    trainer.run(options.minutes, lambda line: print(time.strftime("%H:%M:%S"), line, flush=True))
+
+
+def trained_autoencoder(run: Path, device: torch.device) -> ClipAutoencoder:
+    """The averaged weights of an autoencoder's run, calibrated. Raises TrainingError where there is no run."""
+    found = read_run(run)
+    if found is None or found[0].task != "autoencoder":
+        raise TrainingError(f"{run} holds no run of the autoencoder; train one first.")
+    record = found[0]
+    task = AutoencoderTask(AutoencoderConfig(**record.config), seed=record.settings["seed"], device=device)
+    trainer = Trainer(task, Settings(**record.settings), run)
+    trainer.resume()
+    task.module.load_state_dict(trainer.averaged())
+    task.calibrate(task.module)
+    return task.module
+
+
+def _score(options: argparse.Namespace) -> None:
+    model, autoencoder = read_parts(options.weights)
+    device = torch_device(options.device)
+    how = Sampling(options.steps, options.guidance)
+    share = max(1, options.scenes // 6)
+    scores = score(model.to(device).eval(), autoencoder.to(device).eval(), how, seed=options.seed, edits_per_kind=share)
+    for key, value in scores.items():
+        print(f"{key:24s} {value:.3f}")
+    if options.json:
+        options.json.write_text(json.dumps(scores, indent=1) + "\n", "utf-8")
+
+
+def _ship(options: argparse.Namespace) -> None:
+    device = torch_device("cpu")
+    autoencoder = trained_autoencoder(options.autoencoder, device)
+    found = read_run(options.model)
+    if found is None or found[0].task != "model":
+        raise TrainingError(f"{options.model} holds no run of the model; train one first.")
+    record, _ = found
+    task = ModelTask(BundledConfig(**record.config), autoencoder, seed=record.settings["seed"])
+    trainer = Trainer(task, Settings(**record.settings), options.model)
+    trainer.resume()
+    task.module.load_state_dict(trainer.averaged())
+    write_bundled(options.to, task.module, autoencoder)
+    print(f"{options.to}: the model after {record.step} steps and {record.seconds / 60:.0f} minutes.")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
+    sys.exit(main(sys.argv[1:]))
