@@ -1,0 +1,322 @@
+"""What every diffusion backbone must keep, run on each. A new backbone is one line in `CASES`."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.backbones import BACKBONES, backbone
+from engine.backbones.analytic import AnalyticBackbone
+from engine.diffusion.attention import AttentionSite, Untouched
+from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction
+from engine.errors import MethodError
+from engine.world.draw import draw
+from tests.balls import LOOKS, ball, psnr
+
+
+@dataclass(frozen=True)
+class Case:
+    """A backbone to test. `fidelity`: PSNR in dB of encoding and decoding (peak 1); `size` and `frames`: what it can take."""
+
+    name: str
+    make: Callable[[], DiffusionBackbone]
+    fidelity: float
+    size: tuple[int, int] = (32, 48)
+    frames: int = 5
+    prompt: str = "a blue striped ball on grass"
+
+
+CASES = [
+    Case("analytic", partial(AnalyticBackbone, LOOKS), fidelity=100),
+    Case("analytic spread", partial(AnalyticBackbone, LOOKS, spread=0.3, patch=8), fidelity=100),
+    Case("analytic ddpm", partial(AnalyticBackbone, LOOKS, schedule="ddpm", spread=0.2), fidelity=100),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@cache
+def made(case: Case) -> DiffusionBackbone:
+    return case.make()
+
+
+@cache
+def clip(case: Case) -> Tensor:
+    return draw(ball(), case.size, case.frames).video[0] * 2 - 1
+
+
+def noisy(case: Case, level: float = 0.7, seed: int = 0) -> tuple[Tensor, Condition]:
+    """(z at the level, the source as condition)."""
+    model = made(case)
+    x0 = model.encode(clip(case))
+    a, b = model.scales(level)
+    return a * x0 + b * torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed)), Condition(x0)
+
+
+def predicted(case: Case, level: float = 0.7, prompt: str | None = None) -> Prediction:
+    model = made(case)
+    z, condition = noisy(case, level)
+    with torch.no_grad():
+        return model.predict(z, level, model.encode_text(case.prompt if prompt is None else prompt), condition)
+
+
+def same(a: Prediction, b: Prediction) -> bool:
+    return torch.equal(a.x0, b.x0) and torch.equal(a.noise, b.noise)
+
+
+def close(a: Prediction, b: Prediction) -> bool:
+    return torch.allclose(a.x0, b.x0, atol=1e-5) and torch.allclose(a.noise, b.noise, atol=1e-5)
+
+
+class Watching(Untouched):
+    """Changes nothing; notes the sites it is asked at, and wants scores where it is told to."""
+
+    def __init__(self, scores: str = "") -> None:
+        self.kinds = scores
+        self.asked: list[tuple[AttentionSite, tuple[int, ...], tuple[int, ...]]] = []
+        self.maps: list[tuple[AttentionSite, tuple[int, ...]]] = []
+
+    def keys_values(self, site: AttentionSite, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        self.asked.append((site, tuple(keys.shape), tuple(values.shape)))
+        return keys, values
+
+    def wants_scores(self, site: AttentionSite) -> bool:
+        return site.kind in self.kinds
+
+    def scores(self, site: AttentionSite, logits: Tensor, heads: slice) -> Tensor:
+        self.maps.append((site, tuple(logits.shape)))
+        return logits
+
+
+def test_a_clip_survives_the_latents(case: Case) -> None:
+    model, frames = made(case), clip(case)
+    with torch.no_grad():
+        latents = model.encode(frames)
+        back = model.decode(latents, case.frames)
+        fewer = model.decode(latents, case.frames - 2)
+    assert latents.dim() == 5 and latents.shape[0] == 1 and latents.shape[2] <= case.frames
+    assert back.shape == frames.shape and float(back.abs().max()) <= 1
+    assert psnr(back, frames) >= case.fidelity
+    assert torch.allclose(fewer, back[: case.frames - 2], atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 25, 50])
+def test_levels_fall_to_none(case: Case, steps: int) -> None:
+    levels = made(case).levels(steps)
+    assert len(levels) == steps + 1 and levels[-1] == 0
+    assert all(a > b for a, b in pairwise(levels))
+    assert levels[0] == made(case).levels(25)[0]
+
+
+def test_scales_go_from_noise_to_clip(case: Case) -> None:
+    model = made(case)
+    scales = [model.scales(level) for level in model.levels(25)]
+    assert scales[-1] == (1, 0)
+    assert scales[0][0] < 0.1 and scales[0][1] > 0.99
+    assert all(a < more and b > less for (a, b), (more, less) in pairwise(scales))
+
+
+@pytest.mark.parametrize("level", [1.0, 0.7, 0.176, 0.0])
+def test_a_prediction_is_what_z_is_made_of(case: Case, level: float) -> None:
+    z, _ = noisy(case, level)
+    found, (a, b) = predicted(case, level), made(case).scales(level)
+    assert found.x0.shape == found.noise.shape == z.shape
+    assert torch.isfinite(found.x0).all() and torch.isfinite(found.noise).all()
+    assert torch.allclose(a * found.x0 + b * found.noise, z, atol=2e-5)
+
+
+def test_it_predicts_without_a_source_and_without_words(case: Case) -> None:
+    model = made(case)
+    z, _ = noisy(case)
+    with torch.no_grad():
+        found = model.predict(z, 0.7, model.encode_text(""))
+    assert found.x0.shape == z.shape and torch.isfinite(found.x0).all()
+
+
+def test_same_inputs_same_bytes(case: Case) -> None:
+    again = case.make()
+    z, condition = noisy(case)
+    with torch.no_grad():
+        fresh = again.predict(z, 0.7, again.encode_text(case.prompt), condition)
+    assert same(predicted(case), predicted(case)) and same(predicted(case), fresh)
+    assert torch.equal(again.encode(clip(case)), made(case).encode(clip(case)))
+
+
+def test_inputs_stay_as_they_were(case: Case) -> None:
+    model = made(case)
+    z, condition = noisy(case)
+    text = model.encode_text(case.prompt)
+    assert condition.source is not None
+    before = [tensor.clone() for tensor in (z, condition.source, text.embeddings)]
+    with torch.no_grad():
+        model.predict(z, 0.7, text, condition)
+    assert all(torch.equal(a, b) for a, b in zip(before, (z, condition.source, text.embeddings), strict=True))
+
+
+def test_a_batch_is_its_rows(case: Case) -> None:
+    model, text = made(case), made(case).encode_text(case.prompt)
+    (first, condition), (second, _) = noisy(case), noisy(case, seed=1)
+    with torch.no_grad():
+        both = model.predict(torch.cat([first, second]), 0.7, text, condition)
+        alone = [model.predict(z, 0.7, text, condition) for z in (first, second)]
+    assert close(both, Prediction(torch.cat([p.x0 for p in alone]), torch.cat([p.noise for p in alone])))
+
+
+def test_words_matter(case: Case) -> None:
+    assert not close(predicted(case), predicted(case, prompt="a green ball on grass"))
+
+
+def test_positions_of_words_are_right(case: Case) -> None:
+    model = made(case)
+    text = model.encode_text("A blue ball, on the Checkered ball.")
+    assert text.words == ("a", "blue", "ball", "on", "the", "checkered", "ball")
+    everywhere = [at for piece in text.pieces for at in piece]
+    assert everywhere == sorted(set(everywhere)) and all(piece for piece in text.pieces)
+    assert text.embeddings.shape[0] == 1 and everywhere[-1] < text.embeddings.shape[1]
+    assert text.positions({"ball"}) == [*text.pieces[2], *text.pieces[6]] and text.positions({"cat"}) == []
+
+
+def test_an_idle_control_changes_no_bit(case: Case) -> None:
+    stock, control = predicted(case), Watching()
+    with made(case).control(control):
+        watched = predicted(case)
+    assert same(stock, watched)
+    assert {site.kind for site, _, _ in control.asked} == {"self", "cross"}
+
+
+def test_sites_tell_where_attention_happens(case: Case) -> None:
+    model, control = made(case), Watching("self cross")
+    with model.control(control):
+        predicted(case)
+    text = model.encode_text(case.prompt)
+    grids = {site.grid for site, _, _ in control.asked}
+    assert len(grids) == 1
+    frames, rows, columns = grids.pop()
+    assert frames == model.encode(clip(case)).shape[2]
+    assert (rows * model.stride[1], columns * model.stride[2]) == case.size
+    for site, shape in control.maps:
+        tokens = site.lead + frames * rows * columns
+        assert shape[1] == 1 and shape[2] == tokens
+        assert shape[3] == (text.embeddings.shape[1] if site.kind == "cross" else tokens)
+    layers = [(site.layer, site.kind) for site, _, _ in control.asked]
+    assert len(set(layers)) == len(layers)
+
+
+def test_scores_handed_back_unchanged_stay_within_rounding(case: Case) -> None:
+    stock = predicted(case)
+    with made(case).control(Watching("self cross")):
+        assert close(predicted(case), stock)
+
+
+def test_a_control_can_change_the_outcome_at_either_kind(case: Case) -> None:
+    class Nothing(Untouched):
+        def __init__(self, kind: str) -> None:
+            self.kind = kind
+
+        def keys_values(self, site: AttentionSite, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            return keys, values * 0 if site.kind == self.kind else values
+
+    stock = predicted(case)
+    for kind in ("self", "cross"):
+        with made(case).control(Nothing(kind)):
+            assert not close(predicted(case), stock), kind
+
+
+def test_hooks_are_gone_after_an_exception(case: Case) -> None:
+    model, stock = made(case), predicted(case)
+    read: list[list[Tensor]] = []
+    with pytest.raises(KeyError), ExitStack() as stack:
+        stack.enter_context(model.control(Watching("self cross")))
+        for site in model.sites:
+            read.append(stack.enter_context(model.features(site)))
+            stack.enter_context(model.inject(site, lambda state: state + 1))
+        predicted(case)
+        raise KeyError
+    counts = [len(states) for states in read]
+    assert all(counts)
+    assert same(predicted(case), stock)
+    assert [len(states) for states in read] == counts
+
+
+def test_an_exception_inside_a_pass_leaves_nothing_behind(case: Case) -> None:
+    def fail(state: Tensor) -> Tensor:
+        raise KeyError
+
+    stock = predicted(case)
+    for site in made(case).sites:
+        with pytest.raises(KeyError), made(case).inject(site, fail):
+            predicted(case)
+    assert same(predicted(case), stock)
+
+
+def test_controls_nest(case: Case) -> None:
+    outer, inner = Watching(), Watching()
+    with made(case).control(outer):
+        with made(case).control(inner):
+            predicted(case)
+        assert inner.asked and not outer.asked
+        count = len(inner.asked)
+        predicted(case)
+    assert len(outer.asked) == count == len(inner.asked)
+
+
+def test_states_are_read_at_every_site(case: Case) -> None:
+    model, stock = made(case), predicted(case)
+    z, _ = noisy(case)
+    for site in model.sites:
+        with model.features(site) as outer, model.features(site) as inner:
+            assert same(predicted(case), stock)
+            predicted(case)
+        assert len(outer) >= 2 and [state.shape for state in outer] == [state.shape for state in inner]
+        assert all(state.dim() == 5 and state.shape[0] == 1 and state.shape[2] == z.shape[2] for state in outer), site
+
+
+def test_a_state_written_is_what_goes_on(case: Case) -> None:
+    model, stock = made(case), predicted(case)
+    for site in model.sites:
+        with model.features(site) as before:
+            predicted(case)
+        with model.inject(site, lambda state: state):
+            assert close(predicted(case), stock), site
+        with model.inject(site, torch.zeros_like), model.features(site) as after:
+            changed = predicted(case)
+        assert not close(changed, stock), site
+        assert float(before[0].abs().max()) > 0 and float(after[0].abs().max()) == 0, site
+        with (
+            model.inject(site, lambda state: state * 3),
+            model.inject(site, lambda state: state + 1),
+            model.features(site) as both,
+        ):
+            predicted(case)
+        assert torch.allclose(both[0], before[0] * 3 + 1, atol=1e-5), site
+
+
+def test_an_unknown_site_is_named(case: Case) -> None:
+    with pytest.raises(MethodError, match="nowhere"), made(case).features("nowhere"):
+        pass
+    with pytest.raises(MethodError, match="nowhere"), made(case).inject("nowhere", lambda state: state):
+        pass
+
+
+def test_gradients_reach_z(case: Case) -> None:
+    model = made(case)
+    z, condition = noisy(case)
+    z.requires_grad_()
+    found = model.predict(z, 0.7, model.encode_text(case.prompt), condition)
+    (found.x0.sum() + found.noise.sum()).backward()
+    assert z.grad is not None and float(z.grad.abs().sum()) > 0
+
+
+def test_backbones_are_found_by_name() -> None:
+    assert all(hasattr(backbone(name), "predict") for name in BACKBONES)
+    assert backbone("analytic", patch=8).stride == (1, 8, 8)
+    with pytest.raises(MethodError, match='no backbone "wann"'):
+        backbone("wann")
