@@ -24,6 +24,7 @@ from engine.project import from_json
 DATABASE = "project.db"
 BACKUPS = "backups"
 LAYOUT = 2
+RESTORE = "restore a backup (its backups folder) or a copy of the folder"
 _TABLES = f"""
 create table meta (name text primary key, value text not null) without rowid;
 create table act (id integer primary key autoincrement, label text not null, merge text, at real not null,
@@ -128,7 +129,7 @@ def layout_of(db: sqlite3.Connection) -> int:
     try:
         found = db.execute("select value from meta where name = 'layout'").fetchone()
     except sqlite3.OperationalError as error:
-        raise ProjectError(f"This is not the database of an Anchorline project: {error}; restore a backup of it.") from error
+        raise ProjectError(f"This is not the database of an Anchorline project ({error}); {RESTORE}.") from error
     layout = int(found[0]) if found and str(found[0]).isdecimal() else 0
     if layout > LAYOUT:
         raise ProjectError(
@@ -245,7 +246,7 @@ def _bring_forward(db: sqlite3.Connection, layout: int) -> None:
         if found != "ok":
             raise ValueError(found)
     except (ValueError, TypeError, KeyError) as error:
-        raise ProjectError(f"This project is of an older version and damaged ({error}); restore a backup of it.") from error
+        raise ProjectError(f"This project is of an older version and damaged ({error}); {RESTORE}.") from error
 
 
 def _parts_of_their_own(db: sqlite3.Connection) -> None:

@@ -1,11 +1,12 @@
 """Long work outside the page's process: a job runs in a worker of its own, whatever happens to the browser.
 
-A job is written to the project's journal when it is taken on and whenever its state changes. The worker
-(engine/worker.py) gets the job on standard input and tells its progress as lines of JSON on standard output;
-a closed input (cancel, or the server has died) makes it stop and clean up.
+A job is written to the project's journal, with the document that it works on, when it is taken on, and again whenever
+its state changes. The worker (engine/worker.py) gets the job on standard input and tells its progress as lines of JSON
+on standard output; a closed input (cancel, or the server has died) makes it stop and clean up.
 
-States: queued → running → done | failed | cancelled. A job found queued or running when its project is opened again
-is "interrupted": what it had finished is on disk and is not done again.
+States: queued → running → done | failed | cancelled. A job whose worker died is begun again, and so is one whose server
+died, when its project is opened next: what was finished is on disk and is not done again. After three attempts it has
+failed. A job whose server lives is that server's, whoever else opens the project.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.journal import Journal
+from engine.processes import Owner
 from engine.project import to_json
 from engine.workspace import Workspace
 
 ACTIVE = ("queued", "running")
+MAX_ATTEMPTS = 3
 WORKERS = 2
 KILL_AFTER = 3.0  # seconds a cancelled worker has to clean up; it gives itself less (engine/worker.py)
 INTERRUPTED = "The editor was closed while this ran. What was finished is kept: run it again to go on."
+RESUMED = "Going on where the editor was closed."
+RETRIED = "The worker ended unexpectedly; going on from what was finished (attempt {} of {})."
 log = logging.getLogger("anchorline")
 
 
@@ -44,6 +49,8 @@ class Job:
     journal: Journal
     document: dict[str, Any]
     state: str = "queued"
+    attempts: int = 0
+    """Worker processes that died on it, or whose server did."""
     phase: str = ""
     done: int = 0
     total: int = 0
@@ -62,6 +69,12 @@ class Job:
         names = ("id", "kind", "state", "phase", "done", "total", "seconds", "eta", "message", "result")
         return {name: getattr(self, name) for name in names}
 
+    @classmethod
+    def of_body(cls, journal: Journal, body: dict[str, Any]) -> Job:
+        """A job as it was written down."""
+        names = ("id", "kind", "state", "phase", "done", "total", "seconds", "message", "result", "args", "attempts")
+        return cls(**{"args": {}, **{name: body[name] for name in names if name in body}}, journal=journal, document={})
+
 
 class JobManager:
     """Takes jobs on and runs them: one at a time per project, at most `WORKERS` together."""
@@ -75,7 +88,12 @@ class JobManager:
         self._closed = False
 
     def submit(self, journal: Journal, kind: str, args: dict[str, Any] | None = None) -> Job:
-        """Queues work on the project as it is now. The same work twice is one job."""
+        """Queues work on the project as it is now. The same work twice is one job.
+
+        Raises:
+            ProjectError: the project is open elsewhere.
+        """
+        journal.check_writable()
         with self._lock:
             document = to_json(journal.project)
             for job in self.of(journal):
@@ -84,21 +102,32 @@ class JobManager:
             job = Job(uuid.uuid4().hex[:12], kind, args or {}, journal, document)
             self._jobs[job.id] = job
             self._waiting.append(job)
-            self._save(job)
+            self._save(job, with_document=True)
         self._start_next()
         return job
 
     def adopt(self, journal: Journal) -> None:
-        """Takes in the jobs that an earlier server left unfinished in this project: they count as interrupted."""
+        """Goes on with the jobs that a server which is gone left unfinished in this project."""
+        if journal.why_read_only:
+            return
         with self._lock:
             known = {job.id for job in self.of(journal)}
             for body in reversed(journal.jobs()):
-                if body.get("state") not in ACTIVE or body.get("id") in known:
+                owner = Owner.of(body.get("owner"))
+                lives = owner is not None and owner != Owner.here() and owner.runs()
+                if body.get("state") not in ACTIVE or body.get("id") in known or lives:
                     continue
-                about = {name: body[name] for name in ("done", "total", "seconds", "phase") if name in body}
-                job = Job(body["id"], body["kind"], {}, journal, {}, "interrupted", message=INTERRUPTED, **about)
+                job = Job.of_body(journal, body)
+                job.attempts += job.state == "running"
+                document = journal.job_document(job.id)
+                if document is not None and job.attempts < MAX_ATTEMPTS:
+                    job.state, job.message, job.document = "queued", RESUMED, document
+                    self._waiting.append(job)
+                else:
+                    job.state, job.message = "interrupted", INTERRUPTED
                 self._jobs[job.id] = job
                 self._save(job)
+        self._start_next()
 
     def get(self, job: str) -> Job | None:
         """None for an id that this server never heard of: unknown is not done."""
@@ -110,7 +139,13 @@ class JobManager:
             return [job for job in self._jobs.values() if job.journal is journal]
 
     def current(self, journal: Journal) -> Job | None:
-        """The job to show: the running one, else the next queued one, else the last that ended."""
+        """The job to show: the running one, else the next queued one, else the last that ended.
+
+        Of a project that is open elsewhere: what its editor has written of the one that it runs.
+        """
+        if journal.why_read_only:
+            newest = next(iter(journal.jobs(1)), {})
+            return Job.of_body(journal, newest) if newest.get("state") in ACTIVE else None
         jobs = self.of(journal)
         for state in ("running", "queued"):
             for job in jobs:
@@ -132,8 +167,12 @@ class JobManager:
             threading.Thread(target=_stop, args=(process,), daemon=True).start()
 
     def close(self) -> None:
-        """Stops all workers; called when the server goes down."""
+        """Stops all workers; called when the server goes down. Their jobs go on when their projects are opened again."""
         with self._lock:
+            for job in self._running:
+                if job.active:
+                    job.state = "queued"
+                    self._save(job)
             self._closed = True
             self._waiting.clear()
             running = [job.process for job in self._running if job.process]
@@ -169,7 +208,7 @@ class JobManager:
                     if job.state == "running":
                         _take_report(job, line)
             with self._lock:
-                if job.state == "running":
+                if job.state == "running" and not self._again(job, worker.code):
                     _take_end(job, worker.code, worker.errors)
         except OSError as error:
             with self._lock:
@@ -181,6 +220,18 @@ class JobManager:
             self._end(job)
             self._start_next()
 
+    def _again(self, job: Job, code: int) -> bool:
+        """Whether a job whose worker was killed (by a person, or for memory) is begun again; puts it first in the queue."""
+        if code >= 0 or self._closed:
+            return False
+        job.attempts += 1
+        if job.attempts >= MAX_ATTEMPTS:
+            return False
+        job.state, job.process, job.eta = "queued", None, None
+        job.message = RETRIED.format(job.attempts + 1, MAX_ATTEMPTS)
+        self._waiting.appendleft(job)
+        return True
+
     def _end(self, job: Job) -> None:
         """Clears up behind a worker, however it ended, and makes room for the next job."""
         try:
@@ -191,12 +242,14 @@ class JobManager:
             self._running.remove(job)
             self._save(job)
 
-    def _save(self, job: Job) -> None:
+    def _save(self, job: Job, *, with_document: bool = False) -> None:
         """Writes the job down. A full disk must not stop the job: its state is in memory, and its end says what failed."""
         if self._closed:
             return
+        body = {**job.view(), "args": job.args, "attempts": job.attempts, "active": job.active}
         try:
-            job.journal.save_job(job.id, job.view())
+            owned = {**body, "owner": Owner.here().as_json()}
+            job.journal.save_job(job.id, owned, job.document if with_document else None)
         except EngineError as error:
             log.warning("the state of the %s job was not saved: %s", job.kind, error)
 
@@ -216,7 +269,8 @@ class _Worker:
             encoding="utf-8",
             errors="replace",
         )
-        order = {"folder": str(job.journal.folder), "kind": job.kind, "args": job.args, "document": job.document}
+        order = {"folder": str(job.journal.folder), "kind": job.kind, "args": job.args, "attempts": job.attempts}
+        order["document"] = job.document
         threading.Thread(target=self._give, args=(json.dumps(order),), daemon=True).start()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -258,7 +312,8 @@ def _take_end(job: Job, code: int, errors: str) -> None:
         job.state = "failed"
     else:
         job.state = "failed"
-        reason = "it ran out of memory or was killed" if code < 0 else "an internal error; its text is in the server's log"
+        killed = f"it ran out of memory or was killed, {job.attempts} times"
+        reason = killed if code < 0 else "an internal error; its text is in the server's log"
         job.message = f"The {job.kind} job stopped unexpectedly ({reason}). Nothing finished is lost: run it again to go on."
         print(errors, file=sys.stderr)
 

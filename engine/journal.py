@@ -23,6 +23,7 @@ from typing import Any
 
 from engine.database import (
     DATABASE,
+    RESTORE,
     Transaction,
     connect_to_read,
     create_database,
@@ -59,7 +60,7 @@ class Objects:
         """Stores a blob, on disk when this returns. Returns its key (sha256, hex)."""
         key = hashlib.sha256(blob).hexdigest()
         path = self.path(key)
-        if path.exists():
+        if path.exists() and path.read_bytes() == blob:
             return key
         temporary = path.with_name(f"{key}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
@@ -78,13 +79,18 @@ class Objects:
         return key
 
     def get(self, key: str) -> bytes:
-        """Raises ProjectError when the object is missing."""
+        """Raises ProjectError when the object is missing, or is not what was stored."""
         try:
-            return self.path(key).read_bytes()
-        except FileNotFoundError as error:
+            blob = self.path(key).read_bytes()
+        except OSError as error:
             raise ProjectError(
                 "A stored picture is missing from the project's objects folder; restore the folder from a copy."
             ) from error
+        if hashlib.sha256(blob).hexdigest() != key:
+            raise ProjectError(
+                f"A stored picture is damaged (objects/{key[:2]}/{key[:12]}…); restore the objects folder from a copy."
+            )
+        return blob
 
 
 class Journal:
@@ -120,9 +126,7 @@ class Journal:
             self._db = connect_to_read(self.folder / DATABASE) if self.why_read_only else open_database(self.folder / DATABASE)
         except sqlite3.Error as error:
             self._holds.free()
-            raise ProjectError(
-                f"{self.folder.name} cannot be opened: {error}; free some disk space, or restore a backup (its backups folder)."
-            ) from error
+            raise ProjectError(f"{self.folder.name} cannot be opened: {error}; free some disk space, or {RESTORE}.") from error
         except (ProjectError, OSError) as error:
             self._holds.free()
             if isinstance(error, ProjectError):
@@ -345,10 +349,7 @@ class Journal:
             ((document,),) = self._read("select document from act where id = ?", act)
             return self._rows.read(self._db, document)
         except (ValueError, TypeError, KeyError, IndexError, zlib.error) as error:
-            raise ProjectError(
-                f"The project in {self.folder.name} is damaged ({DATABASE} cannot be read); "
-                "restore a backup of it (its backups folder)."
-            ) from error
+            raise ProjectError(f"The project in {self.folder.name} is damaged ({DATABASE} cannot be read); {RESTORE}.") from error
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
@@ -363,9 +364,7 @@ class Journal:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: sqlite3.Error) -> ProjectError:
-        return ProjectError(
-            f"The project in {self.folder.name} cannot be read: {error}; restore a backup of it (its backups folder)."
-        )
+        return ProjectError(f"The project in {self.folder.name} cannot be read: {error}; {RESTORE}.")
 
 
 def _insert(db: sqlite3.Connection, label: str, merge: str | None, document: bytes, place: int | None) -> int:

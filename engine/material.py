@@ -13,19 +13,20 @@ import numpy as np
 
 from engine.clips import open_clip
 from engine.composite import edit_region
+from engine.entries import CheckedPack, Entry, is_whole
 from engine.errors import MediaError
 from engine.journal import Objects
 from engine.media.images import decode_png
 from engine.media.pack import FramePack
 from engine.media.reader import FrameReader
-from engine.media.records import RecordReader, covered
+from engine.media.records import covered
 from engine.methods.base import Segment
 from engine.motion.steps import Steps
 from engine.patches import apply_patch
 from engine.project import Project
 from engine.segments import MaskSpan, grown_spans, mask_spans, plan, segment_key
 from engine.types import FrameIndex, FrameRange, Video
-from engine.workspace import Workspace
+from engine.workspace import Workspace, touch
 
 REGIONS_KEPT = 4
 
@@ -44,8 +45,7 @@ class Material:
         self._opened = opened
         self._reader: FrameReader | None = None
         self._steps: Steps | None = None
-        self._records: dict[Path, RecordReader] = {}
-        self._sealed: set[Path] = set()
+        self._entries: dict[Path, Entry] = {}
         self._regions: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
         self._spans = {subject.id: mask_spans(project, self.cuts, subject.id) for subject in project.subjects}
         self._keys: dict[int, str] = {}
@@ -98,8 +98,9 @@ class Material:
         for given, key in span.given:
             if given == frame:
                 return decode_png(self.objects.get(key))
-        records = self._record_set(self.workspace.masks(span.key))
-        return decode_png(records.get(frame)) if records and frame in records else None
+        entry = self._entry(self.workspace.masks(span.key))
+        blob = entry.get(frame) if entry else None
+        return None if blob is None else decode_png(blob)
 
     def region(self, frame: FrameIndex) -> np.ndarray:
         """(H, W) uint8: the edit region of a frame. 0 where the source must stay as it is."""
@@ -153,9 +154,9 @@ class Material:
             self._keys[segment.index] = segment_key(self.project, self.cuts, segment)
         return self._keys[segment.index]
 
-    def rendered(self, segment: Segment) -> RecordReader | None:
+    def rendered(self, segment: Segment) -> Entry | None:
         """The segment's patches as far as they are there; None when none is."""
-        return self._record_set(self.workspace.segment(self.key_of(segment)))
+        return self._entry(self.workspace.segment(self.key_of(segment)))
 
     def is_done(self, segment: Segment) -> bool:
         return (self.workspace.segment(self.key_of(segment)) / "done.json").exists()
@@ -171,33 +172,49 @@ class Material:
         segment = self.segment_at(frame)
         if segment is None:
             return self.picture(frame) if source is None else source
-        records = self.rendered(segment)
-        if records is None or frame not in records:
+        entry = self.rendered(segment)
+        patch = entry.get(frame) if entry else None
+        if patch is None:
             return None
-        return apply_patch(self.picture(frame) if source is None else source, records.get(frame))
+        return apply_patch(self.picture(frame) if source is None else source, patch)
 
-    def _record_set(self, folder: Path) -> RecordReader | None:
+    def drop_damaged(self, segments: list[Segment]) -> None:
+        """Reads what is finished of the segments, and throws away what the disk has damaged."""
+        for segment in segments:
+            if self.is_done(segment):
+                is_whole(self.workspace.segment(self.key_of(segment)))
+
+    def drop_damaged_masks(self, spans: list[MaskSpan]) -> None:
+        for span in spans:
+            if self.carried(span):
+                is_whole(self.workspace.masks(span.key))
+
+    def _entry(self, folder: Path) -> Entry | None:
         """Opened once, refreshed while it grows; None where there is none yet."""
-        records = self._records.get(folder)
-        if records is None:
+        entry = self._entries.get(folder)
+        if entry is None:
             if not (folder / "index").exists():
                 return None
-            records = self._records[folder] = RecordReader(folder)
-        if folder not in self._sealed:
-            sealed = records.complete
-            records.refresh()
-            if sealed:
-                self._sealed.add(folder)
-        return records
+            entry = self._entries[folder] = Entry(folder)
+            touch(folder)
+        try:
+            entry.refresh()
+        except FileNotFoundError:  # thrown away since
+            self._entries.pop(folder).close()
+            return None
+        return entry
 
     def close(self) -> None:
-        """Closes the record sets; the reader belongs to whoever gave it."""
-        for records in self._records.values():
-            records.close()
-        self._records.clear()
+        """Closes the entries; the reader belongs to whoever gave it."""
+        for entry in self._entries.values():
+            entry.close()
+        self._entries.clear()
 
 
 def open_pack(workspace: Workspace, video: Video) -> FramePack | None:
     """The clip's frame pack, complete or growing; None before it is begun."""
     folder = workspace.pack(video.digest)
-    return FramePack.open(folder) if (folder / "index").exists() else None
+    if not (folder / "index").exists():
+        return None
+    touch(folder)
+    return CheckedPack.open(folder)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.entries import seal, write_sums
 from engine.errors import MethodError
 from engine.executors import Executor, SegmentTask, SerialExecutor
 from engine.masters import exported_frames
@@ -54,15 +55,17 @@ def prepare_clip(material: Material, progress: Progress) -> Material:
     if material.pack and material.pack.complete:
         return material
     step = progress.part("Preparing the clip", material.project.video.frames)
-    build_pack(material.reader, material.workspace.pack(material.project.video.digest), step)
+    folder = material.workspace.pack(material.project.video.digest)
+    build_pack(material.reader, folder, step)
+    write_sums(folder)
     return Material(material.workspace, material.project, lambda: material.reader)
 
 
 # --- masks ------------------------------------------------------------------------------------------------
 
 
-def spans_to_carry(material: Material, segments: list[Segment] | None = None) -> list[MaskSpan]:
-    """Mask spans that are not carried yet: all, or only those that the given segments need."""
+def spans_of(material: Material, segments: list[Segment] | None = None) -> list[MaskSpan]:
+    """Mask spans of the whole project, or only those that the given segments need."""
     spans: dict[str, MaskSpan] = {}
     wanted = None if segments is None else [FrameRange(s.start, s.stop + (s.right is not None)) for s in segments]
     for subject in material.project.subjects if segments is None else material.project.edited_subjects():
@@ -71,7 +74,12 @@ def spans_to_carry(material: Material, segments: list[Segment] | None = None) ->
                 spans[span.key] = span
     for segment in material.segments if segments is None else segments:
         spans.update({span.key: span for span in material.grown(segment)})
-    return [span for span in spans.values() if not material.carried(span)]
+    return list(spans.values())
+
+
+def spans_to_carry(material: Material, segments: list[Segment] | None = None) -> list[MaskSpan]:
+    """Mask spans that are not carried yet: all, or only those that the given segments need."""
+    return [span for span in spans_of(material, segments) if not material.carried(span)]
 
 
 def read_motion(material: Material, spans: list[FrameRange], progress: Progress) -> None:
@@ -94,7 +102,7 @@ def carry_span(material: Material, span: MaskSpan, step: Step) -> None:
     with material.workspace.scratch() as scratch, RecordWriter(material.workspace.masks(span.key), resume=False) as records:
         masks = carry_masks(material.steps, material.project.video.size, given, span.range, step=step, scratch=scratch)
         for frame, alpha in masks:
-            records.append(frame, encode_png(alpha))
+            records.append(frame, seal(frame, encode_png(alpha)))
         records.finish({"range": [span.range.start, span.range.stop]})
 
 
@@ -120,6 +128,7 @@ def propagate(
     if not material.segments:
         raise MethodError("No approved anchor lies inside the in–out range; move the range, or approve an anchor in it.")
     dirty = dirty_segments(material, segments)
+    material.drop_damaged_masks(spans_of(material, dirty))
     spans = spans_to_carry(material, dirty)
     progress.total += sum(len(span.range) for span in spans) + sum(s.stop - s.start for s in dirty)
     read_motion(material, [FrameRange(s.start, s.stop + (s.right is not None)) for s in dirty], progress)
@@ -156,7 +165,7 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
                 if frame in anchors:
                     checks["anchor"] = max(checks["anchor"], _max_abs(image, material.take(frame)))
                 quality.append({"frame": frame, "region": round(float(np.count_nonzero(region)) / region.size, 5)})
-                records.append(frame, make_patch(source, image))
+                records.append(frame, seal(frame, make_patch(source, image)))
             records.finish({**checks, "quality": quality})
 
 

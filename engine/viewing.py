@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 
 from engine.clips import find_clip, open_clip
+from engine.entries import Damaged
 from engine.errors import MediaError
 from engine.material import Material
 from engine.media.pack import view_size
@@ -37,7 +39,8 @@ class Viewer:
         if pack is not None:
             pack.refresh()
             if frame < pack.ready:
-                return pack.jpeg(frame)
+                with suppress(Damaged):  # the next job makes the pack anew
+                    return pack.jpeg(frame)
         return _jpeg(_fit(self._decoded(frame), view_size(self._video.size)))
 
     def edited_jpeg(self, material: Material, frame: FrameIndex) -> bytes | None:
@@ -48,8 +51,8 @@ class Viewer:
         segment = material.segment_at(frame)
         if segment is None:
             return self.source_jpeg(material, frame)
-        records = material.rendered(segment)
-        if records is None or frame not in records:
+        entry = material.rendered(segment)
+        if entry is None or frame not in entry:
             return None
         edited = material.edited(frame, self._decoded(frame))
         return None if edited is None else _jpeg(_fit(edited, view_size(self._video.size)))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.device import one_thread
+from engine.entries import Damaged
 from engine.errors import Cancelled, EngineError
 from engine.material import Material
 from engine.media.writer import ExportSettings
@@ -57,8 +58,21 @@ def _end(report: dict[str, Any], code: int) -> int:
 
 
 def run(order: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Does the job; returns its result."""
-    material = Material(Workspace(Path(order["folder"])), from_json(order["document"]))
+    """Does the job; returns its result. What turns out to be damaged in the cache is made again."""
+    workspace, project = Workspace(Path(order["folder"])), from_json(order["document"])
+    with workspace.working(lambda: _wait(progress)):
+        try:
+            return _work(Material(workspace, project), order, progress)
+        except Damaged:
+            return _work(Material(workspace, project), order, progress)
+
+
+def _wait(progress: Progress) -> None:
+    _report(Status("Waiting for another run on this project", 0, progress.total, 0.0, None))
+    progress.check()
+
+
+def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict[str, Any]:
     kind, args = order["kind"], order["args"]
     if not (material.pack and material.pack.complete):
         progress.total += material.project.video.frames
@@ -73,9 +87,12 @@ def run(order: dict[str, Any], progress: Progress) -> dict[str, Any]:
         report = propagate(material, progress)
         return {"message": f"Segments rendered: {report.rendered}; reused: {report.reused}.", **_certificate(report)}
     if kind == "export":
-        progress.total += len(material.project.range)
-        certificate = _certificate(propagate(material, progress)) if dirty_segments(material) else {}
         out = Path(args["out"])
+        if order.get("attempts") and out.exists():  # the name is this job's own: it was finished when the editor died
+            return {"message": f"Wrote {out.name}.", "file": out.name}
+        progress.total += len(material.project.range)
+        material.drop_damaged(material.segments)
+        certificate = _certificate(propagate(material, progress)) if dirty_segments(material) else {}
         warnings = export(material, out, ExportSettings(args["codec"], args.get("quality")), progress)
         return {"message": " ".join([f"Wrote {out.name}.", *warnings]), "file": out.name, **certificate}
     return {"message": "The clip is ready."}

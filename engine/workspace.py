@@ -12,6 +12,7 @@ cache/work.lock          held by the one process that computes; others wait
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ from engine.errors import MediaError
 from engine.lock import FileLock
 from engine.processes import alive
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Counts up when the same inputs would give other pixels; part of every content key."""
 
 SCRATCH = re.compile(r"(\d+)-")
@@ -109,6 +110,12 @@ class Workspace:
                 found = pattern.match(left.name)
                 if found and not alive(int(found[1])):
                     shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def touch(entry: Path) -> None:
+    """Notes that an entry of the cache is used, so that it is not the first to go when there is too much."""
+    with contextlib.suppress(OSError):  # a read-only disk has no use for it
+        os.utime(entry)
 
 
 def content_key(**parts: Any) -> str:

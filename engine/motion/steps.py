@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine.entries import Damaged, seal, unseal
 from engine.errors import MediaError
 from engine.media.records import RecordReader, RecordWriter
 from engine.motion.flow import DenseFlow, motion_size
@@ -44,7 +45,10 @@ class Steps:
     def missing(self, spans: Iterable[FrameRange]) -> list[FrameIndex]:
         """First frames of the neighbouring pairs inside the spans that are not there yet."""
         there = set(self._records().frames) if (self._folder / "index").exists() else set()
-        return sorted({frame for span in spans for frame in range(span.start, span.stop - 1)} - there)
+        wanted = {frame for span in spans for frame in range(span.start, span.stop - 1)}
+        # What the disk has damaged is missing: it is computed and appended again, and the later record counts.
+        there = {frame for frame in there & wanted if unseal(frame, self._records().get(frame)) is not None}
+        return sorted(wanted - there)
 
     def ensure(self, pairs: list[FrameIndex], step: Callable[[int, int], None]) -> None:
         """Computes the flows of the pairs (`missing` names them). `step` may raise Cancelled; what is done stays."""
@@ -58,7 +62,7 @@ class Steps:
                 b = self.gray(frame + 1)
                 future = pool.submit(there.flow, a, b)
                 backward = back.flow(b, a)
-                records.append(frame, self._packed(future.result(), backward))
+                records.append(frame, seal(frame, self._packed(future.result(), backward)))
                 last = (frame + 1, b)
                 step(done + 1, len(pairs))
         self._reader = None
@@ -73,8 +77,11 @@ class Steps:
         records = self._records()
         if abs(a - b) != 1 or first not in records:
             raise MediaError(f"The motion between frames {a} and {b} is not known; propagate again.")
+        blob = unseal(first, records.get(first))
+        if blob is None:
+            raise Damaged(f"The motion at frame {first} was damaged on the disk; run this again to compute it anew.")
         height, width = self._half
-        both = np.frombuffer(zlib.decompress(records.get(first)), "<i2").reshape(2, height, width, 2)
+        both = np.frombuffer(zlib.decompress(blob), "<i2").reshape(2, height, width, 2)
         half = both[0 if a < b else 1].astype(np.float32) / FINENESS
         return cv2.resize(half, self.size[::-1], interpolation=cv2.INTER_LINEAR)
 
