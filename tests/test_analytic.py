@@ -140,6 +140,23 @@ def test_latents_keep_their_kind_of_number(dtype: torch.dtype) -> None:
     assert found.x0.dtype == found.noise.dtype == dtype
 
 
+def test_decoded_pictures_stay_within_range() -> None:
+    assert AnalyticBackbone().decode(torch.full((1, 48, 1, 2, 2), 1.5), 1).unique().tolist() == [1]
+
+
+def test_descriptors_tell_colour_slope_and_place() -> None:
+    """A ramp from left to right, twice as steep in the second frame: slopes 0.01 and 0.02 a pixel in all three colours."""
+    ramp = 2 * torch.tensor([0.01, 0.02])[:, None, None, None] * torch.arange(16) - 1
+    model = AnalyticBackbone()
+    source = model.encode(ramp.expand(2, 3, 8, 16))
+    with model.features("descriptors") as read:
+        model.predict(source, 0.5, model.encode_text(""), Condition(source))
+    colour, slope, place = read[0][0].split([3, 1, 2])
+    assert torch.allclose(colour[:, 1, 0], torch.tensor([0.03, 0.11, 0.19, 0.27]).expand(3, 4), atol=1e-6)
+    assert torch.allclose(slope[0, :, :, :-1], torch.tensor([0.01, 0.02])[:, None, None].expand(2, 2, 3), atol=1e-6)
+    assert place[0, 0].tolist() == [[0.125] * 4, [0.375] * 4] and place[1, 0, 0].tolist() == [0.0625, 0.1875, 0.3125, 0.4375]
+
+
 # words
 
 

@@ -164,10 +164,13 @@ def test_inputs_stay_as_they_were(case: Case) -> None:
 def test_a_batch_is_its_rows(case: Case) -> None:
     model, text = made(case), made(case).encode_text(case.prompt)
     (first, condition), (second, _) = noisy(case), noisy(case, seed=1)
+    control = Watching()
     with torch.no_grad():
-        both = model.predict(torch.cat([first, second]), 0.7, text, condition)
+        with model.control(control):
+            both = model.predict(torch.cat([first, second]), 0.7, text, condition)
         alone = [model.predict(z, 0.7, text, condition) for z in (first, second)]
     assert close(both, Prediction(torch.cat([p.x0 for p in alone]), torch.cat([p.noise for p in alone])))
+    assert all(keys[0] == values[0] == 2 for _, keys, values in control.asked)
 
 
 def test_words_matter(case: Case) -> None:
