@@ -69,20 +69,20 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
     def by_id(identity: str) -> list[Any]:
         return said(lambda: opened(store.get(identity)))
 
-    def by_upload(file: str) -> list[Any]:
-        return said(lambda: opened(store.create(Path(file), keep=True)))
+    def by_upload(file: str, deinterlace: bool = False) -> list[Any]:
+        return said(lambda: opened(store.create(Path(file), keep=True, deinterlace=deinterlace)))
 
-    def by_path(text: str) -> list[Any]:
-        return said(lambda: opened(source.opened_by_path(store, text)))
+    def by_path(text: str, deinterlace: bool = False) -> list[Any]:
+        return said(lambda: opened(source.opened_by_path(store, text, deinterlace)))
 
     events = (
-        (parts["projects"].input, by_id, parts["projects"], "open_project"),
-        (parts["upload"].upload, by_upload, parts["upload"], "open_upload"),
-        (parts["open_path"].click, by_path, parts["path"], "open_path"),
-        (parts["path"].submit, by_path, parts["path"], ""),
+        (parts["projects"].input, by_id, [parts["projects"]], "open_project"),
+        (parts["upload"].upload, by_upload, [parts["upload"], parts["deinterlace"]], "open_upload"),
+        (parts["open_path"].click, by_path, [parts["path"], parts["deinterlace"]], "open_path"),
+        (parts["path"].submit, by_path, [parts["path"], parts["deinterlace"]], ""),
     )
     for event, handle, given, name in events:
-        done = event(handle, [given], on.outputs, **endpoint(name, "minimal"))
+        done = event(handle, given, on.outputs, **endpoint(name, "minimal"))
         done.then(None, [on.canvas], None, js=REMEMBER)
 
 

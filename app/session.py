@@ -193,7 +193,7 @@ class SessionStore:
                 self._open[identity] = Session(identity, folder, self.jobs)
             return self._open[identity]
 
-    def create(self, clip: Path, *, keep: bool = False, name: str = "") -> Session:
+    def create(self, clip: Path, *, keep: bool = False, name: str = "", deinterlace: bool = False) -> Session:
         """A new project on a clip. `keep` copies the clip into the project (an upload, which would vanish)."""
         with self._lock:
             identity = uuid.uuid4().hex[:12]
@@ -203,7 +203,7 @@ class SessionStore:
                     check_file(clip)  # a device would be copied for ever
                     (folder / "media").mkdir(parents=True)
                     clip = Path(shutil.copy2(clip, folder / "media" / clip.name))
-                Editor.create(folder, clip, name).close()
+                Editor.create(folder, clip, name, deinterlace=deinterlace).close()
             except EngineError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -212,7 +212,7 @@ class SessionStore:
                 raise ProjectError(f"The project cannot be made: {error.strerror}; free some disk space.") from error
             return self.get(identity)
 
-    def open(self, path: Path) -> Session:
+    def open(self, path: Path, *, deinterlace: bool = False) -> Session:
         """A project folder, or a clip, anywhere on this machine."""
         if os.path.exists(path / "project.db"):  # unlike Path.exists, False for what cannot be a path
             with self._lock:
@@ -223,7 +223,7 @@ class SessionStore:
                 identity = known or uuid.uuid4().hex[:12]
                 self._outside[identity] = resolved
                 return self.get(identity)
-        return self.create(path)
+        return self.create(path, deinterlace=deinterlace)
 
     def sample(self) -> Session:
         """The sample project, drawn when it is first asked for."""

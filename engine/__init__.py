@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
     from engine.jobs import Job, JobManager
     from engine.material import Material
+    from engine.media.describe import clip_remarks
+    from engine.media.formats import FORMATS
     from engine.media.images import read_image, read_mask
     from engine.media.probe import check_file
     from engine.methods import METHODS, method
@@ -30,6 +32,7 @@ _HOME = {
     "METHODS": "engine.methods",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
+    "FORMATS": "engine.media.formats",
     "Job": "engine.jobs",
     "JobManager": "engine.jobs",
     "MaskSpan": "engine.segments",
@@ -48,6 +51,7 @@ _HOME = {
     "Viewer": "engine.viewing",
     "acts": "engine",
     "check_file": "engine.media.probe",
+    "clip_remarks": "engine.media.describe",
     "dirty_segments": "engine.render",
     "draw_sample": "engine.sample",
     "layer_of": "engine.viewing",
@@ -61,6 +65,7 @@ _HOME = {
 
 __all__ = [
     "EFFECTS",
+    "FORMATS",
     "METHODS",
     "Editor",
     "EngineError",
@@ -79,6 +84,7 @@ __all__ = [
     "Viewer",
     "acts",
     "check_file",
+    "clip_remarks",
     "copy_project",
     "dirty_segments",
     "draw_sample",

@@ -46,12 +46,15 @@ def look_at(recipe: Recipe) -> Video:
 
     Raises:
         MediaError: it cannot be opened.
-        RecipeError: `fps` for a clip that has its own times.
+        RecipeError: `fps` for a clip that has its own times, `deinterlace` for pictures.
     """
     text = recipe.body["clip"]
     clip = Path(text) if ADDRESS.match(text) and not recipe.clip.exists() else recipe.clip
-    with open_video(clip, rate=recipe.rate) as reader:
+    wanted = recipe.body.get("deinterlace", False)
+    with open_video(clip, rate=recipe.rate, deinterlace=wanted) as reader:
         video = reader.video
+    if wanted and not video.deinterlaced:
+        raise RecipeError(f"deinterlace is for video files, not for pictures such as those of {clip.name}: leave it out.")
     if recipe.rate is not None and video.kind == "file" and video.time_base != 1 / recipe.rate:
         raise RecipeError(f"fps is for pictures without times; {clip.name} has its own times, so leave fps out.")
     return video

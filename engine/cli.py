@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Cannot use {Path(str(error.filename or 'a file')).name}: {error.strerror}; check the path.", file=sys.stderr)
     except MemoryError:
         print("There is not enough memory for this; close other programs, or use a smaller clip.", file=sys.stderr)
+    finally:
+        stop.rest()
     return 1
 
 
@@ -55,6 +57,11 @@ class Stop:
         """Whether to stop; whoever is told so begins to clean up and is not disturbed any more."""
         self._noticed = self._noticed or self._asked
         return self._asked
+
+    def rest(self) -> None:
+        """The work is over: an alarm that rang while Python shuts down would kill the process."""
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         again, self._asked = self._asked, True
@@ -82,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     render.add_argument("--segments", metavar="A-B", help="only these segments, counted from 0, both included")
     render.set_defaults(verb=_lazily("render"))
     for one in (run, render):
-        one.add_argument("-o", dest="out", type=Path, metavar="OUT", help=".mp4, .mov, or a folder for PNG frames")
+        one.add_argument("-o", dest="out", type=Path, metavar="OUT", help=".mp4, .mov, .mkv, or a folder for PNG frames")
         one.add_argument("--masks", type=Path, metavar="DIR", help="write DAVIS-style masks")
         one.add_argument("--tracks", type=Path, metavar="FILE.npz", help="write the tracks of the subjects' track points")
         one.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done and measured")

@@ -53,7 +53,14 @@ class Editor:
 
     @classmethod
     def create(
-        cls, folder: Path, clip: Path, name: str = "", *, video: Video | None = None, segmenter_name: str = "auto"
+        cls,
+        folder: Path,
+        clip: Path,
+        name: str = "",
+        *,
+        video: Video | None = None,
+        deinterlace: bool = False,
+        segmenter_name: str = "auto",
     ) -> Editor:
         """A new project on a clip (a video file, or a folder of stills); `video` is what was found in it, if it was looked at.
 
@@ -63,7 +70,7 @@ class Editor:
         """
         mark = clips.mark_of(clip)
         if video is None:
-            with open_video(clip) as reader:
+            with open_video(clip, deinterlace=deinterlace) as reader:
                 video = reader.video
         resolved = Path(video.path)
         if resolved.is_relative_to(folder.resolve()):

@@ -22,7 +22,7 @@ MAX_BYTES = 64 * 2**20
 MAX_RATE = 1000
 TRACKERS = ("auto",)
 
-TOP = {"clip", "range", "fps", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
+TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
 SUBJECT = {"id", "name", "feather", "grow", "keyframes", "track_points"}
 KEYFRAME = {"frame", "points", "box", "mask", "strokes", "locked"}
 STROKE = {"xy", "radius", "mode"}
@@ -116,6 +116,8 @@ def check_recipe(body: Any) -> None:
         _ints(body["range"], 2, "range")
     if body.get("fps") is not None:
         rate_of(body["fps"])
+    if not isinstance(body.get("deinterlace", False), bool):
+        raise RecipeError("deinterlace must be true or false.")
     _integer(body.get("seed", 0), "seed")
     _one_of(body.get("segmenter", "auto"), ("auto", *SEGMENTERS), "segmenter")
     _one_of(body.get("tracker", "auto"), TRACKERS, "tracker")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,19 @@ import cv2
 import numpy as np
 import pytest
 
+from engine import batch
+from engine.editor import Editor
+from engine.errors import RecipeError
 from engine.media.convert import DEEP, narrow, widen
-from engine.media.describe import damage_sentence, ranges_of
+from engine.media.describe import clip_remarks, damage_sentence, ranges_of
 from engine.media.pack import FramePack, build_pack
 from engine.media.reader import open_video
 from engine.media.tone import HLG, PEAK, PQ, WHITE, rolled_off, to_standard_range
 from engine.project import Project, from_json, to_json
+from engine.recipe import Recipe, read_recipe
 from engine.types import FrameRange
 from tests.corpus import CASES, anamorphic, hdr, interlaced, transparent
-from tests.media_fixtures import HEIGHT, WIDTH, Clip, draw_frame, read_barcode, write_drawn_clip
+from tests.media_fixtures import HEIGHT, WIDTH, Clip, draw_frame, read_barcode, write_drawn_clip, write_drawn_stills
 
 
 def _combing(picture: np.ndarray) -> float:
@@ -175,8 +181,6 @@ def test_non_square_pixels_are_shown_square(tmp_path: Path) -> None:
 
 
 def test_a_project_from_before_square_pixels_keeps_its_size(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     clip = anamorphic(tmp_path)
     with open_video(clip) as reader:
         older = replace(reader.video, size=(HEIGHT, WIDTH))
@@ -233,3 +237,40 @@ def test_a_rate_that_was_given_stays(tmp_path: Path) -> None:
     with open_video(raw, rate=Fraction(30)) as reader, open_video(raw, reader.video) as again:
         assert again.video.rate == 30
         assert again.video.warnings == reader.video.warnings
+
+
+# --- chosen by the user ---------------------------------------------------------------------------------------------
+
+
+def _recipe(clip: Path, **body: Any) -> Recipe:
+    (clip.parent / "r.json").write_text(json.dumps({"clip": clip.name, **body}))
+    return read_recipe(clip.parent / "r.json")
+
+
+def test_a_recipe_deinterlaces_its_clip(tmp_path: Path) -> None:
+    clip = interlaced(tmp_path)
+    plain, whole = batch.look_at(_recipe(clip)), batch.look_at(_recipe(clip, deinterlace=True))
+    assert (plain.deinterlaced, whole.deinterlaced) == (False, True)
+    with pytest.raises(RecipeError, match="deinterlace must be true or false"):
+        _recipe(clip, deinterlace="yes")
+    write_drawn_stills(tmp_path / "stills", frames=3)
+    with pytest.raises(RecipeError, match="deinterlace is for video files"):
+        batch.look_at(_recipe(tmp_path / "stills", deinterlace=True))
+
+
+def test_a_project_opened_with_deinterlace_is_read_so_again(tmp_path: Path) -> None:
+    clip = interlaced(tmp_path)
+    Editor.create(tmp_path / "project", clip, deinterlace=True).close()
+    editor = Editor(tmp_path / "project")
+    with open_video(clip, deinterlace=True) as reader:
+        assert np.array_equal(editor.picture(6), reader.get(6))
+    editor.close()
+
+
+def test_remarks_name_damage_once(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.name == "flipped bytes")
+    with open_video(case.make(tmp_path)) as reader:
+        video = reader.video
+    assert clip_remarks(video, []) == list(video.warnings)
+    later = clip_remarks(video, [1, 2, 40])
+    assert [one for one in later if one.startswith("Damaged frames")] == [damage_sentence([1, 2, 40])]

@@ -12,16 +12,13 @@ import gradio as gr
 
 from app.panels.base import Panel
 from app.session import Session
+from engine import FORMATS
 
-FORMATS = {
-    "MP4, H.264 (to share)": ("h264", ".mp4"),
-    "MOV, ProRes 4444 (to go on editing)": ("prores", ".mov"),
-    "PNG frames (a folder)": ("png", ""),
-}
+CHOICES = {form.title: (codec, form.suffixes[0]) for codec, form in FORMATS.items()}
 
 
 def build() -> Panel:
-    form = gr.Dropdown(list(FORMATS), value=next(iter(FORMATS)), label="Format", elem_id="format")
+    form = gr.Dropdown(list(CHOICES), value=next(iter(CHOICES)), label="Format", elem_id="format")
     quality = gr.Slider(0, 51, 18, step=1, label="Quality of H.264 (CRF)", info="Lower is better and larger.", elem_id="quality")
     run = gr.Button("Export", variant="primary", elem_id="export")
     files = gr.HTML(elem_id="exports")
@@ -51,7 +48,7 @@ def _files(session: Session) -> str:
 
 def run(session: Session, form: str, quality: float) -> None:
     """Queues the export under a name that is not taken."""
-    codec, suffix = FORMATS[form]
+    codec, suffix = CHOICES[form]
     folder = session.editor.workspace.exports
     folder.mkdir(exist_ok=True)
     stem = re.sub(r"[^\w.-]+", "_", session.editor.project.name)[:80].strip("._") or "clip"

@@ -11,6 +11,7 @@ import gradio as gr
 from app.panels.base import Panel
 from app.session import Session, SessionStore
 from app.view import summary
+from engine import clip_remarks
 
 VIDEO_TYPES = ["video", ".mkv", ".ts", ".mts", ".m2ts", ".mxf", ".avi", ".gif"]
 
@@ -27,12 +28,18 @@ def build(store: SessionStore) -> Panel:
             max_length=4096,
         )
     open_path = gr.Button("Open path", size="sm", elem_id="open-path")
+    deinterlace = gr.Checkbox(
+        label="Deinterlace",
+        info="For the next clip that you open: whole frames out of interlaced ones.",
+        elem_id="deinterlace",
+    )
     facts = gr.HTML(elem_id="facts")
 
     def show(session: Session, frame: int) -> list[Any]:
         return [gr.update(choices=_choices(store, session), value=session.id), _facts(session)]
 
-    return Panel([projects, facts], show, {"projects": projects, "upload": upload, "path": path, "open_path": open_path})
+    parts = {"projects": projects, "upload": upload, "path": path, "open_path": open_path, "deinterlace": deinterlace}
+    return Panel([projects, facts], show, parts)
 
 
 def _choices(store: SessionStore, session: Session) -> list[tuple[str, str]]:
@@ -44,10 +51,16 @@ def _choices(store: SessionStore, session: Session) -> list[tuple[str, str]]:
 
 def _facts(session: Session) -> str:
     project = session.editor.project
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in project.video.warnings)
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in _remarks(session))
     return f'<div class="al-facts">{html.escape(summary(project))}{f"<ul>{notes}</ul>" if notes else ""}</div>'
 
 
-def opened_by_path(store: SessionStore, text: str) -> Session:
+def _remarks(session: Session) -> list[str]:
+    """What the clip's file said, and which frames were found damaged once it is prepared."""
+    pack = session.material.pack
+    return clip_remarks(session.editor.project.video, pack.damaged if pack and pack.complete else [])
+
+
+def opened_by_path(store: SessionStore, text: str, deinterlace: bool = False) -> Session:
     """What the path names: a clip, a folder of frames or a project. Raises EngineError."""
-    return store.open(Path(text.strip().strip('"')).expanduser())
+    return store.open(Path(text.strip().strip('"')).expanduser(), deinterlace=deinterlace)

@@ -162,10 +162,12 @@ def _about_pictures(stream: VideoStream, form: Form) -> list[str]:
 
 def _about_frames(look: Look, damaged: list[FrameIndex], deinterlace: bool) -> list[str]:
     remarks = []
-    if deinterlace:
-        remarks.append("The clip is deinterlaced (bwdif, one frame for each stored one).")
+    if deinterlace and look.interlaced:
+        remarks.append("The clip is interlaced; it is deinterlaced (bwdif, one frame for each stored one).")
+    elif deinterlace:
+        remarks.append("The clip does not say that it is interlaced; it is deinterlaced because you chose that.")
     elif look.interlaced:
-        remarks.append("The clip is interlaced; it is edited as it is until you choose “Deinterlace”.")
+        remarks.append("The clip is interlaced; it is edited as it is: choose “Deinterlace” and open it again for whole frames.")
     if len(look.sizes) > 1:
         remarks.append("The picture size changes inside the clip; all frames are scaled to the size of the first.")
     if damaged:
@@ -193,6 +195,13 @@ def ranges_of(frames: Iterable[FrameIndex]) -> list[FrameRange]:
         else:
             ranges.append(FrameRange(frame, frame + 1))
     return ranges
+
+
+def clip_remarks(video: Video, damaged: list[FrameIndex]) -> list[str]:
+    """All that the user should know about a clip; `damaged` are the frames found since it was opened, when it was prepared."""
+    if not damaged:
+        return list(video.warnings)
+    return [*(one for one in video.warnings if not one.startswith(DAMAGE)), damage_sentence(damaged)]
 
 
 def damage_sentence(frames: Iterable[FrameIndex]) -> str:

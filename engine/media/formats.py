@@ -35,7 +35,7 @@ FORMATS = {
     "ffv1": Format("MKV, FFV1 (lossless)", (".mkv",), True, "source"),
     "png": Format("PNG frames (a folder)", ("",), True, "source"),
     "exr": Format("EXR frames, linear light (a folder)", ("",), True, "source"),
-    "matte": Format("Matte alone, white where the edit is", (".mp4", ".mov", ".mkv", ""), picture=False),
+    "matte": Format("MOV, matte alone, white where the edit is", (".mov", ".mp4", ".mkv", ""), picture=False),
 }
 USUAL = {".mp4": "h264", ".mov": "prores", ".mkv": "ffv1", "": "png"}
 """What a suffix stands for unless told otherwise."""
