@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from engine.errors import MediaError
+from engine.media import index
 from engine.media.reader import VideoFileReader, open_video
 from engine.media.walk import Step
 from engine.types import FrameRange
@@ -268,6 +269,29 @@ def test_the_decoder_is_not_restarted_for_the_next_frame(tmp_path: Path) -> None
         for frame in range(20, 40):
             reader.get(frame)
         assert starts == [20]
+
+
+@pytest.mark.parametrize("make", [_mp4, _vp8, _ts, _hevc], ids=lambda make: make.__name__[1:])
+def test_the_index_needs_no_full_decode(make: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make(tmp_path)
+    if make is _ts:
+        clip.write_bytes(clip.read_bytes()[188 * 20 :])  # begins inside a group of pictures
+    monkeypatch.setattr(index, "_decode_times", lambda *_: pytest.fail("everything was decoded"))
+    with open_video(clip) as reader:
+        pictures = list(reader.frames(reader.video.span))
+        numbers = [read_barcode(picture) for picture in pictures]
+        assert numbers == list(range(numbers[0], 48))
+        assert not reader.damaged
+
+
+def test_a_clip_that_hides_its_times_is_given_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "DECODE_SECONDS", -1.0)
+    monkeypatch.setattr(index, "DECODE_BYTES", 10**12)
+    with open_video(_raw(tmp_path)) as reader:
+        assert reader.video.frames == 48, "packets of a stream without any times are taken for its frames"
+    early = copy_packets(_mkv(tmp_path), tmp_path / "n.mkv", shift=-500, container={"avoid_negative_ts": "disabled"})
+    with pytest.raises(MediaError, match="convert it to MP4 first"):
+        open_video(early)
 
 
 @pytest.mark.clips

@@ -6,6 +6,7 @@ the two disagree (times missing, transport stream cut in the middle, raw H.264) 
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
@@ -22,8 +24,10 @@ from engine.types import Video
 
 CHECK_HEAD = 12
 CHECK_RUN = 3
-# VP8 hides reference frames in packets of their own, so packets are not frames there.
-PACKETS_ARE_NOT_FRAMES = frozenset({"vp8"})
+DECODE_SECONDS = 10.0
+DECODE_BYTES = 2 * 2**20
+"""A clip whose times only a full decode tells is given 10 s, and another one for every 2 MB: a small file that holds hours is
+refused, a film is not (our choice)."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,16 +89,19 @@ def build_table(path: Path, rate: Fraction | None = None, known: Video | None = 
     Raises:
         MediaError: no frame can be decoded.
     """
-    packets, time_base, codec, guessed = _scan(path)
+    packets, time_base, guessed = _scan(path)
     warnings = []
     if packets.cut_off:
         of = f" of {packets.promised}" if packets.promised > len(packets.pts) else ""
         warnings.append(f"The file is cut off: {len(packets.pts)}{of} frames are there.")
     pts = sorted(set(packets.pts))
     keys = tuple(sorted(packets.keys))
-    trusted = not packets.untimed and len(pts) == len(packets.pts) > 0 and codec not in PACKETS_ARE_NOT_FRAMES
-    if trusted and (_same(pts, known) or _head_agrees(path, pts)) and _seeks_agree(path, pts, keys):
-        return FrameTable(np.array(pts, np.int64), time_base, keys, True, tuple(warnings))
+    trusted = not packets.untimed and len(pts) == len(packets.pts) > 0
+    if trusted:
+        begins = known.pts[0] if known is not None and _ends_with(pts, known.pts) else _first_delivered(path, pts)
+        pts = [one for one in pts if begins is not None and one >= begins]
+        if pts and _seeks_agree(path, pts, keys):
+            return FrameTable(np.array(pts, np.int64), time_base, keys, True, tuple(warnings))
     if known is not None:
         seekable = known.time_base == time_base and not packets.untimed and _seeks_agree(path, known.pts.tolist(), keys)
         return FrameTable(known.pts, known.time_base, keys, seekable, known.warnings)
@@ -103,7 +110,7 @@ def build_table(path: Path, rate: Fraction | None = None, known: Video | None = 
 
 def _decoded_table(path: Path, packets: _Packets, rate: Fraction, time_base: Fraction, warnings: list[str]) -> FrameTable:
     """The table by decoding everything; times that are missing follow from `rate`."""
-    decoded = _decode_times(path)
+    decoded = _decode_times(path, len(packets.pts) + packets.untimed if not packets.pts else None)
     if all(value is None for value in decoded):
         warnings.append(f"The file has no frame times; {float(rate):g} frames per second are assumed.")
         return FrameTable(np.arange(len(decoded), dtype=np.int64), 1 / rate, (), False, tuple(warnings))
@@ -115,29 +122,30 @@ def _decoded_table(path: Path, packets: _Packets, rate: Fraction, time_base: Fra
     return FrameTable(np.array(times, np.int64), time_base, keys, seekable, tuple(warnings))
 
 
-def _scan(path: Path) -> tuple[_Packets, Fraction, str, Fraction]:
-    """Packets that are shown, in decode order; time base; codec; frame rate as the container guesses it."""
+def _scan(path: Path) -> tuple[_Packets, Fraction, Fraction]:
+    """Packets that are shown, in decode order; time base; frame rate as the container guesses it."""
     pts: list[int] = []
     keys: list[Key] = []
     untimed = 0
     decoder = Decoder(path)
     try:
+        hides = decoder.stream.codec_context.name == "vp8"
         for packet in decoder.packets():
-            time = packet.pts
-            if packet.size == 0 and time is None:
+            shown = packet.pts
+            if packet.size == 0 and shown is None:
                 continue
-            if time is None:
+            if shown is None:
                 untimed += 1
                 continue
             if packet.is_keyframe:
-                keys.append(Key(time, packet.dts))
-            if not packet.is_discard:
-                pts.append(time)
+                keys.append(Key(shown, packet.dts))
+            if not packet.is_discard and not (hides and _is_hidden(packet)):
+                pts.append(shown)
         stream = decoder.stream
         guessed = stream.average_rate or stream.guessed_rate or Fraction(25)
         cut_off = decoder.errors > 0 or _ends_early(stream, path.stat().st_size)
         found = _Packets(pts, keys, untimed, cut_off, stream.frames)
-        return found, stream.time_base or Fraction(1, 90000), stream.codec_context.name, Fraction(guessed)
+        return found, stream.time_base or Fraction(1, 90000), Fraction(guessed)
     finally:
         decoder.close()
 
@@ -148,17 +156,32 @@ def _ends_early(stream: VideoStream, file_size: int) -> bool:
     return len(entries) > 0 and entries[-1].size > 0 and entries[-1].pos + entries[-1].size > file_size
 
 
-def _same(pts: list[int], known: Video | None) -> bool:
-    return known is not None and np.array_equal(np.array(pts, np.int64), known.pts)
+def _is_hidden(packet: Packet) -> bool:
+    """Whether a VP8 packet holds a picture that is only referred to (RFC 6386, 9.1: the show_frame bit)."""
+    return packet.size > 0 and not bytes(packet)[0] & 0x10
 
 
-def _head_agrees(path: Path, pts: list[int]) -> bool:
+def _ends_with(pts: list[int], known: np.ndarray) -> bool:
+    """Whether the packets' times from the first known one on are the known ones."""
+    return len(known) <= len(pts) and np.array_equal(np.array(pts[len(pts) - len(known) :], np.int64), known)
+
+
+def _first_delivered(path: Path, pts: list[int]) -> int | None:
+    """The time of the first frame that decoding gives; None when the frames after it are not those of the packets.
+
+    A stream that was cut in the middle of a group of pictures begins with packets that cannot be decoded.
+    """
     decoder = Decoder(path)
     try:
         delivered = [frame.pts for frame in islice(decoder.from_start(), CHECK_HEAD)]
     finally:
         decoder.close()
-    return delivered == pts[: len(delivered)] and len(delivered) == min(CHECK_HEAD, len(pts))
+    first = delivered[0] if delivered else None
+    if first is None:
+        return None
+    at = bisect_left(pts, first)
+    agrees = delivered == pts[at : at + len(delivered)] and len(delivered) == min(CHECK_HEAD, len(pts) - at)
+    return first if agrees else None
 
 
 def _seeks_agree(path: Path, pts: Sequence[int | None], keys: tuple[Key, ...]) -> bool:
@@ -179,10 +202,21 @@ def _seeks_agree(path: Path, pts: Sequence[int | None], keys: tuple[Key, ...]) -
     return True
 
 
-def _decode_times(path: Path) -> list[int | None]:
+def _decode_times(path: Path, untimed: int | None) -> list[int | None]:
+    """The times of all frames as decoded; `untimed` packets, if no packet has a time, are taken for frames when that is long."""
+    until = time.monotonic() + DECODE_SECONDS + path.stat().st_size / DECODE_BYTES
+    times: list[int | None] = []
     decoder = Decoder(path)
     try:
-        times = [frame.pts for frame in decoder.from_start()]
+        for frame in decoder.from_start():
+            times.append(frame.pts)
+            if time.monotonic() > until:
+                if untimed is not None:
+                    return [None] * untimed
+                raise MediaError(
+                    f"“{path.name}” does not say when its frames are shown, and decoding all of them takes too long: "
+                    "convert it to MP4 first."
+                )
     finally:
         decoder.close()
     if not times:
