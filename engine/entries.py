@@ -112,6 +112,8 @@ def discard(folder: Path) -> None:
     gone = folder.with_name(f".gone-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     with contextlib.suppress(OSError):  # another process may be doing the same
         os.replace(folder, gone)
+        if gone.is_file():
+            gone.unlink()
     shutil.rmtree(gone, ignore_errors=True)
 
 
