@@ -17,6 +17,7 @@ WHITE = 203.0  # cd/m²
 PEAK = 1000.0 / WHITE
 KNEE = 0.75
 STEPS = 4096
+TOP = 10_000 / WHITE
 BT709_FROM_BT2020 = np.array(
     [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]], np.float32
 )
@@ -26,15 +27,23 @@ HLG_GAMMA = 1.2  # system gamma of a 1000 cd/m² display
 
 def to_standard_range(picture: np.ndarray, transfer: int) -> np.ndarray:
     """(H, W, 3) uint16 BT.2020 R′G′B′ of PQ (16) or HLG (18) → (H, W, 3) uint16 BT.709 R′G′B′, 65535 = white."""
-    light = _light_table(transfer)[picture >> 4]
+    light = np.take(_light_table(transfer), picture >> 4, mode="clip")
     if transfer == HLG:
         luminance = cv2.transform(light, BT2020_LUMINANCE)
-        light = light * (PEAK * np.maximum(luminance, 1e-6) ** (HLG_GAMMA - 1))[..., None]
-    light = np.maximum(cv2.transform(light.astype(np.float32), BT709_FROM_BT2020), 0)
-    largest = light.max(axis=2)
-    light *= (rolled_off(largest) / np.maximum(largest, 1e-6))[..., None]
-    root = np.sqrt(np.clip(light, 0, 1))  # square root: table steps as fine in the shadows as they are seen
-    return _signal_table()[np.rint(root * (STEPS * 4 - 1)).astype(np.uint16)]
+        light *= (PEAK * np.maximum(luminance, 1e-6) ** np.float32(HLG_GAMMA - 1))[..., None]
+    light = cv2.transform(light, BT709_FROM_BT2020)
+    largest = cv2.max(cv2.max(light[..., 0], light[..., 1]), light[..., 2])
+    light *= np.take(_roll_table(), _steps(largest, TOP), mode="clip")[..., None]
+    return np.take(_signal_table(), _steps(light, 1.0), mode="clip")
+
+
+def _steps(light: np.ndarray, top: float) -> np.ndarray:
+    """Linear light 0 to `top` as numbers of table entries, by square root: as fine in the shadows as they are seen."""
+    scaled = light * np.float32((4 * STEPS - 1) ** 2 / top)
+    np.maximum(scaled, 0, out=scaled)
+    np.sqrt(scaled, out=scaled)
+    np.minimum(scaled, 4 * STEPS - 1, out=scaled)
+    return (scaled + np.float32(0.5)).astype(np.uint16)
 
 
 def rolled_off(light: np.ndarray) -> np.ndarray:
@@ -42,6 +51,14 @@ def rolled_off(light: np.ndarray) -> np.ndarray:
     slope = (PEAK - KNEE) / (1 - KNEE)
     part = np.clip((light - KNEE) / (PEAK - KNEE), 0, 1)
     return np.where(light <= KNEE, light, KNEE + (1 - KNEE) * slope * part / (1 + part * (slope - 1))).astype(np.float32)
+
+
+@cache
+def _roll_table() -> np.ndarray:
+    """(16384,) float32: square root of linear light up to `TOP` → the factor that the tone curve scales it by."""
+    light = (np.arange(STEPS * 4) / (STEPS * 4 - 1)) ** 2 * TOP
+    light[0] = light[1]
+    return (rolled_off(light) / light).astype(np.float32)
 
 
 @cache
