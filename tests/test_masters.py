@@ -111,6 +111,22 @@ def test_deep_masters_hold_every_bit_that_was_read(tmp_path: Path, name: str) ->
     assert all(np.array_equal(a, b) for a, b in zip(given, made, strict=True))
 
 
+def test_exported_stills_come_back_as_deep_as_they_went(tmp_path: Path) -> None:
+    source = _ten_bits(tmp_path, 3)
+    _write(source, tmp_path / "frames")
+    with open_video(source) as given, open_video(tmp_path / "frames") as made:
+        assert made.video.bits == 16
+        for a, b in zip(given.frames(given.video.span, deep=True), made.frames(made.video.span, deep=True), strict=True):
+            assert np.array_equal(a, b)
+        assert np.array_equal(given.get(1), made.get(1))
+    _write(transparent(tmp_path, "in.mov"), tmp_path / "see")
+    with open_video(tmp_path / "in.mov") as given, open_video(tmp_path / "see") as made:
+        assert made.has_alpha
+        assert "transparency" in " ".join(made.video.warnings)
+        for a, b in zip(given.alphas(given.video.span), made.alphas(made.video.span), strict=True):
+            assert np.array_equal(a, b)
+
+
 def test_prores_keeps_ten_bits_close(tmp_path: Path) -> None:
     source = _ten_bits(tmp_path, 3)
     _write(source, tmp_path / "out.mov")

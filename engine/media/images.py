@@ -51,6 +51,26 @@ def load_pixels(path: str | Path) -> np.ndarray:
         return _numbers(picture, Path(path).name)
 
 
+def load_deep(path: str | Path) -> np.ndarray | None:
+    """A still with 16 bits per colour as (H, W, 1–4) uint16 RGB(A); None for one that has fewer. Raises MediaError.
+
+    Pillow gives the upper 8 bits of such pictures only.
+    """
+    resolved = check_file(path)
+    with open(resolved, "rb") as file:
+        head = file.read(26)
+    if not (head.startswith(b"\x89PNG") and head[24] == 16) and not head.startswith((b"II*\0", b"MM\0*")):
+        return None
+    still_size(path)  # refuses what is too large from the header
+    pixels = cv2.imdecode(np.fromfile(resolved, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16:
+        return None
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    order = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}.get(pixels.shape[2])
+    return pixels if order is None else cv2.cvtColor(pixels, order)
+
+
 def still_size(path: str | Path) -> tuple[int, int]:
     """(height, width) upright of a still, from its header. Raises MediaError."""
     with _open(path) as picture:

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from engine.errors import MediaError
-from engine.media.convert import widen
+from engine.media.convert import narrow, widen
 from engine.media.frames import FrameCache, check_frame, check_span
-from engine.media.images import read_image, still_size
+from engine.media.images import load_deep, load_pixels, read_image, still_size
 from engine.media.probe import STILL_SUFFIXES, check_file, check_size
 from engine.types import ColourTags, FrameIndex, FrameRange, Video
 
@@ -41,6 +41,9 @@ class ImageSequenceReader:
         digest = known.digest if known is not None and unchanged else _digest(self._stills)
         if known is not None and known.digest != digest:
             raise MediaError(f"The pictures in “{folder.name}” have changed; put the earlier ones back or open the folder anew.")
+        self._alpha = _is_transparent(self._stills[0])
+        if self._alpha:
+            remarks.append("The pictures have transparency; it is shown opaque and kept in exports other than H.264.")
         size = still_size(self._stills[0])
         check_size(*size, self._stills[0].name)
         if any(still_size(still) != size for still in self._stills):
@@ -55,6 +58,7 @@ class ImageSequenceReader:
             time_base=1 / frames_per_second,
             pts=np.arange(len(self._stills), dtype=np.int64),
             codec=self._stills[0].suffix.lower().lstrip("."),
+            bits=8 if load_deep(self._stills[0]) is None else 16,
             colour=ColourTags(),
             warnings=tuple(remarks),
         )
@@ -71,19 +75,25 @@ class ImageSequenceReader:
         """The frames of `span` in order."""
         check_span(span, self.video)
         for frame in span:
-            picture = widen(self._read(frame)) if deep else self._read(frame)
+            picture = self._deep(frame) if deep else self._read(frame)
             picture.flags.writeable = False
             yield picture
 
     @property
     def has_alpha(self) -> bool:
-        return False
+        return self._alpha
 
     def alphas(self, span: FrameRange) -> Iterator[np.ndarray]:
-        """Stills are read opaque."""
+        """The opacity of the stills, (H, W) uint16; those without any are opaque."""
         check_span(span, self.video)
-        for _ in span:
-            yield np.full(self.video.size, 65535, np.uint16)
+        for frame in span:
+            deep = load_deep(self._stills[frame])
+            pixels = load_pixels(self._stills[frame]) if deep is None else deep
+            if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+                alpha = pixels[..., -1]
+                yield self._fitted(alpha if alpha.dtype == np.uint16 else widen(alpha))
+            else:
+                yield np.full(self.video.size, 65535, np.uint16)
 
     def close(self) -> None:
         self._cache.clear()
@@ -95,11 +105,29 @@ class ImageSequenceReader:
         self.close()
 
     def _read(self, frame: FrameIndex) -> np.ndarray:
-        picture = read_image(self._stills[frame])
+        if self.video.bits > 8:
+            return narrow(self._deep(frame))
+        return self._fitted(read_image(self._stills[frame]))
+
+    def _deep(self, frame: FrameIndex) -> np.ndarray:
+        """(H, W, 3) uint16 RGB."""
+        pixels = load_deep(self._stills[frame])
+        if pixels is None:
+            return widen(self._fitted(read_image(self._stills[frame])))
+        colours = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+        return self._fitted(np.ascontiguousarray(colours))
+
+    def _fitted(self, picture: np.ndarray) -> np.ndarray:
         height, width = self.video.size
         if picture.shape[:2] != (height, width):
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         return picture
+
+
+def _is_transparent(still: Path) -> bool:
+    """Whether a picture has an alpha channel that says something."""
+    pixels = load_pixels(still)
+    return pixels.ndim == 3 and pixels.shape[2] in (2, 4) and bool((pixels[..., -1] != np.iinfo(pixels.dtype).max).any())
 
 
 def find_stills(path: Path) -> tuple[list[Path], list[str]]:
