@@ -307,7 +307,7 @@ CASES = [
     Case(
         "VP9 with alpha",
         lambda f: transparent(f, "a.webm", "libvpx-vp9", "yuva420p"),
-        Opens(6, says=("transparency of a kind that cannot be read",)),
+        Opens(6, says=("transparency; it is shown opaque and kept",)),
     ),
     Case("HDR10", lambda f: hdr(f, 16), Opens(6, says=(r"HDR \(PQ\)", "tone-mapped"))),
     Case("HLG", lambda f: hdr(f, 18), Opens(6, says=(r"HDR \(HLG\)", "tone-mapped"))),

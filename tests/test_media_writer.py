@@ -270,7 +270,7 @@ with open_video(source) as reader:
 """
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "frames"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv", "frames"])
 def test_a_full_disk_leaves_the_old_export_and_no_stub(tmp_path: Path, name: str) -> None:
     source = write_drawn_clip(tmp_path / "in.mp4", Clip(frames=24))
     out = tmp_path / name

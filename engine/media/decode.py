@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.probe import open_container, picture_stream
+from engine.media.probe import MAX_PIXELS, open_container, picture_stream
 
 SEEK_BACK_SECONDS = (0, 1, 4, 16)
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""FFmpeg's own decoders of these leave transparency out; libvpx does not."""
 
 
 class Key(NamedTuple):
@@ -44,6 +48,7 @@ class Decoder:
             raise
         if one_thread:
             self.stream.thread_type = "NONE"
+        self._see_through = _decoder_of_alpha(self.stream)
 
     def packets(self) -> Iterator[Packet]:
         """The packets from the current position on. A file that ends too early just ends; `errors` says so."""
@@ -75,6 +80,8 @@ class Decoder:
             self.container.seek(time - back, stream=self.stream)
         except av.error.FFmpegError:
             return None
+        if self._see_through is not None:
+            self._see_through.flush_buffers()
         packets = self.packets()
         for packet in packets:
             if packet.pts == key.pts and packet.is_keyframe:
@@ -91,6 +98,8 @@ class Decoder:
 
     def _frames_of(self, packet: Packet) -> list[VideoFrame]:
         try:
+            if self._see_through is not None:
+                return self._see_through.decode(packet if packet.size else None)
             return [frame for frame in packet.decode() if isinstance(frame, VideoFrame)]
         except (av.error.FFmpegError, ValueError):
             self.errors += 1
@@ -98,3 +107,13 @@ class Decoder:
 
     def close(self) -> None:
         self.container.close()
+
+
+def _decoder_of_alpha(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder for a clip whose transparency the usual one drops; None where the usual one does, or libvpx is missing."""
+    name = ALPHA_DECODERS.get(stream.codec_context.name, "")
+    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return None
+    context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    return context
