@@ -20,6 +20,9 @@ from engine.segmentation import SEGMENTERS
 
 MAX_BYTES = 64 * 2**20
 MAX_RATE = 1000
+MAX_MARKS = 2_000
+"""Points, and strokes, of one keyframe; more are a mask, which is given as a picture (our choice)."""
+MAX_TRACKS = 20_000
 TRACKERS = ("auto",)
 
 TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
@@ -161,7 +164,9 @@ def _check_subject(subject: Any, where: str) -> None:
         if key["frame"] in frames:
             raise RecipeError(f"{at}.frame {key['frame']} is there twice; put everything about one frame into one keyframe.")
         frames.add(key["frame"])
-    for k, point in enumerate(_list(subject.get("track_points", []), f"{where}.track_points")):
+    if len(_list(subject.get("track_points", []), f"{where}.track_points")) > MAX_TRACKS:
+        raise RecipeError(f"{where}.track_points has more than {MAX_TRACKS} points; leave some out.")
+    for k, point in enumerate(subject.get("track_points", [])):
         at = f"{where}.track_points[{k}]"
         _numbers(point, 3, at, "[frame, x, y]")
         if point[0] != int(point[0]):
@@ -171,11 +176,14 @@ def _check_subject(subject: Any, where: str) -> None:
 def _check_keyframe(key: Any, at: str) -> None:
     _keys(key, KEYFRAME, at, required={"frame"})
     _integer(key["frame"], f"{at}.frame")
-    for k, point in enumerate(_list(key.get("points", []), f"{at}.points")):
+    for name in ("points", "strokes"):
+        if len(_list(key.get(name, []), f"{at}.{name}")) > MAX_MARKS:
+            raise RecipeError(f"{at}.{name} has more than {MAX_MARKS} entries; give the subject as a mask picture.")
+    for k, point in enumerate(key.get("points", [])):
         _numbers(point, 3, f"{at}.points[{k}]", "[x, y, 1 or -1]")
         if point[2] not in (1, -1):
             raise RecipeError(f"{at}.points[{k}]: the label must be 1 (inside) or -1 (outside), not {shown(point[2])}.")
-    for k, stroke in enumerate(_list(key.get("strokes", []), f"{at}.strokes")):
+    for k, stroke in enumerate(key.get("strokes", [])):
         _keys(stroke, STROKE, f"{at}.strokes[{k}]", required={"xy", "radius"})
     if key.get("box") is not None:
         _numbers(key["box"], 4, f"{at}.box", "[x0, y0, x1, y1]")

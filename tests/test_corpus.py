@@ -15,9 +15,10 @@ import pytest
 
 from engine.errors import MediaError
 from engine.media import examine
+from engine.media.images import read_image, read_mask
 from engine.media.examine import ROOT, WALL_SECONDS
 from engine.media.reader import open_video
-from tests.corpus import CASES, Case, Opens, Refused
+from tests.corpus import CASES, Case, Opens, Refused, png_bomb
 from tests.media_fixtures import Clip, read_barcode, write_drawn_clip
 
 REFUSED = [case for case in CASES if isinstance(case.comes, Refused)]
@@ -123,3 +124,12 @@ def test_damage_is_told_by_frame(tmp_path: Path) -> None:
         told = {frame for start, stop in reader.video.damaged for frame in range(start, stop)}
         assert told
         assert told == reader.damaged
+
+
+def test_a_picture_bomb_is_refused_as_take_and_as_mask(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_bomb())
+    for read in (read_image, lambda path: read_mask(path, (96, 160))):
+        started = time.monotonic()
+        with pytest.raises(MediaError, match="megapixels"):
+            read(tmp_path / "bomb.png")
+        assert time.monotonic() - started < 2
