@@ -58,8 +58,9 @@ class Handlers:
 
     # --- events -------------------------------------------------------------------------------------------
 
-    def on(self, event: Any, work: Work, inputs: Sequence[Any] = (), *, name: str = "", command: Any = None) -> None:
-        """Runs `work(session, frame, *inputs)` on an event, then shows the outcome. `name`: its public endpoint, if any."""
+    def on(self, event: Any, work: Work, inputs: Sequence[Any] = (), *, name: str = "", command: Any = None) -> Any:
+        """Runs `work(session, frame, *inputs)` on an event, then shows the outcome. `name`: its public endpoint, if any.
+        Returns what more can be chained to."""
 
         def handle(identity: str, frame: float, *values: Any) -> list[Any]:
             def do() -> list[Any]:
@@ -69,7 +70,7 @@ class Handlers:
 
             return said(do)
 
-        event(
+        return event(
             handle,
             [self.state, self.frame, *inputs],
             self.outputs,
@@ -92,18 +93,18 @@ class Handlers:
 
         event(handle, [self.state], self.outputs, trigger_mode="always_last", **endpoint())
 
-    def on_pick(self, event: Any, work: Callable[[Session, int, dict[str, Any]], None], command: dict[str, Any]) -> None:
-        """A click inside a panel's own HTML; its data goes to `work`."""
+    def on_pick(self, event: Any, work: Callable[[Session, int, dict[str, Any]], Session | None], command: Any = None) -> Any:
+        """A click inside a panel's own HTML; its data goes to `work`. Returns what more can be chained to."""
 
         def handle(data: gr.EventData, identity: str, frame: float) -> list[Any]:
             def do() -> list[Any]:
                 session = self.store.get(identity)
-                work(session, int(frame or 0), dict(data._data or {}))
+                session = work(session, int(frame or 0), dict(data._data or {})) or session
                 return self.refresh(session, int(frame or 0), command)
 
             return said(do)
 
-        event(handle, [self.state, self.frame], self.outputs, js=WITH_FRAME, **endpoint())
+        return event(handle, [self.state, self.frame], self.outputs, js=WITH_FRAME, **endpoint())
 
     def on_tick(self) -> None:
         """While a job runs: the card; once it changes its state, everything."""

@@ -13,7 +13,7 @@ import gradio as gr
 
 from app.canvas import EditorCanvas, Timeline
 from app.handlers import Handlers, endpoint, said
-from app.panels import anchors, export, propagate, source, subjects
+from app.panels import anchors, export, project, propagate, source, subjects
 from app.panels.fields import chosen_values
 from app.session import Session, SessionStore
 from engine import EFFECTS, METHODS, EngineError, method
@@ -37,6 +37,7 @@ def build_page(store: SessionStore, first: Session) -> gr.Blocks:
         with gr.Row(equal_height=False, elem_id="middle"):
             with gr.Column(scale=0, min_width=230, elem_id="left"):
                 of_source = source.build(store)
+                of_project = project.build(store)
             with gr.Column(scale=5, min_width=420, elem_id="centre"):
                 canvas = EditorCanvas(elem_id="canvas")
             with gr.Column(scale=0, min_width=360, elem_id="right"):
@@ -51,11 +52,12 @@ def build_page(store: SessionStore, first: Session) -> gr.Blocks:
                         of_export = export.build()
                 dock = propagate.dock()
         Timeline(elem_id="timeline")
-        handlers = Handlers(store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_export])
+        handlers = Handlers(store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_export, of_project])
         _wire_source(handlers, of_source.parts)
         _wire_subjects(handlers, of_subjects.parts)
         _wire_anchors(handlers, of_anchors.parts)
         _wire_work(handlers, of_propagate.parts, of_export.parts)
+        _wire_project(handlers, of_project.parts)
         _wire_page(page, handlers, canvas, first, setup)
     return page
 
@@ -142,6 +144,27 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
     on.on(out["run"].click, lambda s, f, form, crf: export.run(s, form, crf), [out["format"], out["quality"]], name="export")
     on.on(on.cancel.click, stop, name="cancel")
     on.on_tick()
+
+
+def _wire_project(on: Handlers, parts: dict[str, Any]) -> None:
+    store = on.store
+    name = parts["name"]
+    renamed = {"event": parts["rename"].click, "name": "rename_project"}, {"event": name.submit, "name": ""}
+    for one in renamed:
+        on.on(one["event"], lambda s, f, text: s.do("rename", {"name": text}) and None, [name], name=one["name"])
+    on.on(parts["pack"].click, lambda s, f, clip: project.pack_zip(s, clip), [parts["clip"]], name="zip_project")
+    on.on(parts["find"].click, lambda s, f, text: project.relink(s, text), [parts["place"]], name="relink")
+    on.on(parts["accept"].click, lambda s, f, text: project.relink(s, text, True), [parts["place"]], name="relink_accept")
+    on.on(parts["limit"].submit, lambda s, f, most: project.set_limit(store, most), [parts["limit"]], name="cache_limit")
+    on.on(parts["clean"].click, lambda s, f: project.clean(s), name="cache_clean")
+    opened = (
+        on.on(parts["copy"].click, lambda s, f, text: store.save_copy(s, text), [name], name="save_copy"),
+        on.on(parts["unpack"].upload, lambda s, f, file: store.import_zip(Path(file)), [parts["unpack"]], name="open_zip"),
+        on.on(parts["restore"].click, lambda s, f, one: project.restore(store, s, one), [parts["backups"]], name="restore"),
+        on.on_pick(parts["others"].pick, lambda s, f, data: store.get(str(data.get("project", "")))),
+    )
+    for event in opened:
+        event.then(None, [on.canvas], None, js=REMEMBER)
 
 
 def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Session, setup: gr.HTML) -> None:

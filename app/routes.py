@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from app.session import Session, SessionStore, UnknownProject
 from app.view import pack_view, segments_view
-from engine import EngineError, RecipeError, layer_of, mask_png, sound_file
+from engine import EngineError, Job, RecipeError, layer_of, mask_png, poster_of, sound_file, summary_of
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 ASSET_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
@@ -70,10 +70,19 @@ def build_api(store: SessionStore) -> Starlette:
 
         return endpoint
 
+    async def poster(request: Request) -> Response:
+        """A small picture of a project for lists. Does not open the project: that would take it from another editor."""
+        folder = store.folder_of(request.path_params["project"])
+        blob = None if folder is None else await run_in_threadpool(lambda: poster_of(summary_of(folder)))
+        if blob is None:
+            return refusal(404, "There is no picture of this project yet.")
+        return Response(blob, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
     base = "/projects/{project}"
     return Starlette(
         routes=[
             Route("/static/{name}", _asset),
+            Route("/posters/{project}.jpg", poster),
             Route(f"{base}/view", project(_view)),
             Route(f"{base}/status", project(_status)),
             Route(f"{base}/acts", project(_act, most=MAX_ACT), methods=["POST"]),
@@ -154,10 +163,10 @@ def _status(session: Session, request: Request, body: dict[str, Any]) -> Respons
 
 
 def _act(session: Session, request: Request, body: dict[str, Any]) -> Response:
-    name, args = body.get("name"), body.get("args", {})
-    if not isinstance(name, str) or not isinstance(args, dict):
-        raise RecipeError("An act is an object with a name and args.")
-    return JSONResponse({"view": session.do(name, args)})
+    name, args, gesture = body.get("name"), body.get("args", {}), body.get("gesture", "")
+    if not isinstance(name, str) or not isinstance(args, dict) or not isinstance(gesture, str):
+        raise RecipeError("An act is an object with a name, args and perhaps a gesture.")
+    return JSONResponse({"view": session.do(name, args, gesture)})
 
 
 def _paint(session: Session, request: Request, body: dict[str, Any]) -> Response:
@@ -177,10 +186,15 @@ def _paint(session: Session, request: Request, body: dict[str, Any]) -> Response
 
 
 def _job(session: Session, request: Request, body: dict[str, Any]) -> Response:
-    job = session.jobs.get(request.path_params["job"])
-    if job is None or job.journal is not session.editor.journal:
+    """A job of this project; one of an earlier editor as it was written down. Unknown is not done."""
+    name = request.path_params["job"]
+    job = session.jobs.get(name)
+    if job is not None and job.journal is session.editor.journal:
+        return JSONResponse(job.view(), headers=FRESH)
+    written = session.editor.journal.job(name)
+    if written is None:
         return JSONResponse({"state": "unknown", "error": "There is no such job in this project."}, 404)
-    return JSONResponse(job.view(), headers=FRESH)
+    return JSONResponse(Job.of_body(session.editor.journal, written).view(), headers=FRESH)
 
 
 def _cancel(session: Session, request: Request, body: dict[str, Any]) -> Response:

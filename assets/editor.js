@@ -113,6 +113,7 @@ export class Editor extends EventTarget {
     const shown = this.view && JSON.stringify(editedAt(this.view, this.seeker.want));
     this.view = view;
     this.root.dataset.rev = view.rev;
+    this.notices.keep(view.read_only ?? "");
     if (this.mode !== "source" && JSON.stringify(editedAt(view, this.seeker.want)) !== shown) this.redraw();
     this.overlay.draw();
     this.settling = this.masks.settle(view).then(() => this.overlay.draw());
@@ -287,11 +288,20 @@ export class Editor extends EventTarget {
 
   undo() {
     if (this.tool === "paint" && this.paint?.undo()) return this.changed("state");
-    return this.view?.can_undo ? this.act("undo") : this.notices.say("There is nothing to undo.");
+    return this.view?.can_undo ? this.#travel("undo", "Undone") : this.notices.say("There is nothing to undo.");
   }
 
   redo() {
-    return this.view?.can_redo ? this.act("redo") : this.notices.say("There is nothing to redo.");
+    return this.view?.can_redo ? this.#travel("redo", "Done again") : this.notices.say("There is nothing to redo.");
+  }
+
+  /** What changed must be seen: goes to the frame that it was about, and says what it was. */
+  async #travel(name, verb) {
+    const went = (await this.act(name))?.went;
+    if (!went) return;
+    const elsewhere = went.frame !== null && went.frame < this.view.clip.frames && went.frame !== this.frame;
+    if (elsewhere) this.seek(went.frame);
+    this.notices.say(`${verb}: ${went.label}${elsewhere ? ` (frame ${went.frame})` : ""}`);
   }
 
   /** Asks the page's Python side for a job: "run" or "carry". */

@@ -8,7 +8,14 @@ const SHOWN_MS = 7000;
 export class Notices {
   constructor(parent) {
     this.list = make("div", { class: "al-notices" });
-    parent.append(this.list);
+    this.banner = make("div", { class: "al-banner", role: "status", hidden: true });
+    parent.append(this.banner, this.list);
+  }
+
+  /** A sentence that stays as long as it is true; "" takes it away. */
+  keep(text) {
+    this.banner.hidden = !text;
+    if (this.banner.textContent !== text) this.banner.textContent = text;
   }
 
   /** Something worth knowing. */

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine import acts
+    from engine.backups import BackupClock, backups_of
+    from engine.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
+    from engine.clips import AnotherClip, find_clip
     from engine.editor import Editor, OutsideRegion
     from engine.effects import EFFECTS
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
+    from engine.interchange.project_zip import import_project, is_zip
     from engine.jobs import Job, JobManager
     from engine.material import Material
     from engine.media.describe import clip_remarks
@@ -21,18 +25,22 @@ if TYPE_CHECKING:
     from engine.methods import METHODS, method
     from engine.methods.base import Segment
     from engine.project import Project
-    from engine.projects import Summary, copy_project, last_change, summary_of
+    from engine.projects import Summary, copy_project, last_change, poster_of, summary_of
     from engine.render import dirty_segments, spans_to_carry
     from engine.sample import draw_sample
     from engine.segments import MaskSpan
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
+    from engine.workspace import sweep_parts
 
 _HOME = {
+    "DEFAULT_CACHE_GB": "engine.cache",
     "EFFECTS": "engine.effects",
+    "FORMATS": "engine.media.formats",
     "METHODS": "engine.methods",
+    "AnotherClip": "engine.clips",
+    "BackupClock": "engine.backups",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
-    "FORMATS": "engine.media.formats",
     "Job": "engine.jobs",
     "JobManager": "engine.jobs",
     "MaskSpan": "engine.segments",
@@ -45,28 +53,40 @@ _HOME = {
     "RecipeError": "engine.errors",
     "Segment": "engine.methods.base",
     "Summary": "engine.projects",
-    "copy_project": "engine.projects",
-    "last_change": "engine.projects",
-    "summary_of": "engine.projects",
     "Viewer": "engine.viewing",
     "acts": "engine",
+    "backups_of": "engine.backups",
+    "cache_bytes": "engine.cache",
     "check_file": "engine.media.probe",
+    "clean_cache": "engine.cache",
     "clip_remarks": "engine.media.describe",
+    "copy_project": "engine.projects",
     "dirty_segments": "engine.render",
     "draw_sample": "engine.sample",
+    "find_clip": "engine.clips",
+    "import_project": "engine.interchange.project_zip",
+    "is_zip": "engine.interchange.project_zip",
+    "last_change": "engine.projects",
     "layer_of": "engine.viewing",
+    "limit_cache": "engine.cache",
     "mask_png": "engine.viewing",
     "method": "engine.methods",
+    "poster_of": "engine.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
     "sound_file": "engine.viewing",
     "spans_to_carry": "engine.render",
+    "summary_of": "engine.projects",
+    "sweep_parts": "engine.workspace",
 }
 
 __all__ = [
+    "DEFAULT_CACHE_GB",
     "EFFECTS",
     "FORMATS",
     "METHODS",
+    "AnotherClip",
+    "BackupClock",
     "Editor",
     "EngineError",
     "Job",
@@ -83,20 +103,29 @@ __all__ = [
     "Summary",
     "Viewer",
     "acts",
+    "backups_of",
+    "cache_bytes",
     "check_file",
+    "clean_cache",
     "clip_remarks",
     "copy_project",
     "dirty_segments",
     "draw_sample",
+    "find_clip",
+    "import_project",
+    "is_zip",
     "last_change",
     "layer_of",
+    "limit_cache",
     "mask_png",
     "method",
+    "poster_of",
     "read_image",
     "read_mask",
     "sound_file",
     "spans_to_carry",
     "summary_of",
+    "sweep_parts",
 ]
 
 

@@ -16,7 +16,7 @@ from engine.entries import discard
 from engine.lock import FileLock
 from engine.workspace import Workspace
 
-DEFAULT_GB = 20  # of all projects together (our choice)
+DEFAULT_CACHE_GB = 20  # of all projects together (our choice)
 RESTED = 600.0  # seconds since its last use before an entry may go
 
 

@@ -58,6 +58,7 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
         folder = options.project or Path(stack.enter_context(_temporary_folder()))
         editor = batch.open_project(folder, recipe, video)
         stack.callback(editor.close)
+        stack.enter_context(editor.workspace.working(progress.check))
         warnings = [*video.warnings, *batch.play(editor, recipe, progress)]
         work = _Work(editor.material, options, settings, progress, warnings)
         return work.do(executor, propagates=recipe.edits, keeps=options.project is not None)
@@ -89,6 +90,7 @@ def render(options: argparse.Namespace, progress: Progress) -> int:
             outputs.check_tracks(editor.project.subjects, editor.project.range)
         if options.dry_run:
             return _tell_plan(editor.material, options.segments)
+        stack.enter_context(editor.workspace.working(progress.check))
         progress.total += editor.project.video.frames
         prepare_clip(editor.material, progress)
         work = _Work(editor.material, options, settings, progress, list(editor.project.video.warnings))
@@ -181,6 +183,7 @@ class _Work:
         span = _span(material, chosen)
         report = RenderReport()
         if propagates and (options.out or keeps):
+            material.drop_damaged(material.segments if chosen is None else chosen)
             report = propagate(material, progress, executor, chosen)
         elif keeps:
             spans = spans_to_carry(material)

@@ -19,7 +19,7 @@ import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,8 +79,9 @@ class Job:
 class JobManager:
     """Takes jobs on and runs them: one at a time per project, at most `WORKERS` together."""
 
-    def __init__(self, workers: int = WORKERS) -> None:
-        self._workers = workers
+    def __init__(self, workers: int = WORKERS, ended: Callable[[Job], None] = lambda job: None) -> None:
+        """`ended` is called after each job, in the thread that ran it."""
+        self._workers, self._ended = workers, ended
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
@@ -241,6 +242,8 @@ class JobManager:
         with self._lock:
             self._running.remove(job)
             self._save(job)
+        if not self._closed and not job.active:
+            self._ended(job)
 
     def _save(self, job: Job, *, with_document: bool = False) -> None:
         """Writes the job down. A full disk must not stop the job: its state is in memory, and its end says what failed."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from engine.clips import PLACES
 from engine.database import DATABASE, copy_database, sync_folder
 from engine.documents import rewrite
+from engine.entries import CheckedPack
 from engine.errors import EngineError, ProjectError
 from engine.journal import Journal
 from engine.workspace import Workspace
@@ -67,6 +68,19 @@ def summary_of(folder: Path) -> Summary:
         approved=len(edit.approved),
         changed=changed,
     )
+
+
+def poster_of(summary: Summary) -> bytes | None:
+    """A small picture of the project's clip as JPEG, where it is prepared; opens nothing but the picture."""
+    folder = Workspace(summary.folder).pack(summary.digest)
+    try:
+        pack = CheckedPack(folder)
+    except (EngineError, OSError):
+        return None
+    try:
+        return pack.jpeg(0) if pack.ready else None
+    finally:
+        pack.close()
 
 
 def copy_project(source: Path, target: Path, name: str, *, database: Path | None = None) -> None:

@@ -15,16 +15,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+from engine.clips import find_clip
 from engine.device import one_thread
 from engine.entries import Damaged
 from engine.errors import Cancelled, EngineError
+from engine.interchange.project_zip import pack_project
 from engine.material import Material
 from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
 from engine.project import from_json
 from engine.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
+from engine.types import Video
 from engine.workspace import Workspace
 
+UNITS = 100  # a zip's progress counts in these
 GRACE = 0.8  # seconds between the polite end and the other one
 NICENESS = 10  # the page and the person's other programs come first
 
@@ -60,11 +64,25 @@ def _end(report: dict[str, Any], code: int) -> int:
 def run(order: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Does the job; returns its result. What turns out to be damaged in the cache is made again."""
     workspace, project = Workspace(Path(order["folder"])), from_json(order["document"])
+    if order["kind"] == "zip":
+        return _zip(workspace, project.video, order, progress)
     with workspace.working(lambda: _wait(progress)):
         try:
             return _work(Material(workspace, project), order, progress)
         except Damaged:
             return _work(Material(workspace, project), order, progress)
+
+
+def _zip(workspace: Workspace, video: Video, order: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Writes the project as one file, with its clip or without."""
+    out = Path(order["args"]["out"])
+    if not (order.get("attempts") and out.exists()):
+        progress.total += UNITS
+        step = progress.part("Writing the zip", UNITS)
+        clip = find_clip(workspace, video) if order["args"]["clip"] else None
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pack_project(workspace.folder, out, clip, step)
+    return {"message": f"Wrote {out.name}.", "file": out.name}
 
 
 def _wait(progress: Progress) -> None:

@@ -105,11 +105,17 @@ class Workspace:
 
     def sweep(self) -> None:
         """Removes what killed processes left: their scratch folders, and exports that were being written."""
-        for pattern, place in ((SCRATCH, self.cache / "scratch"), (PART, self.exports)):
-            for left in place.glob("*") if place.is_dir() else ():
-                found = pattern.match(left.name)
-                if found and not alive(int(found[1])):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        sweep_parts(self.cache / "scratch", SCRATCH)
+        sweep_parts(self.exports)
+        sweep_parts(self.folder / "backups")
+
+
+def sweep_parts(place: Path, pattern: re.Pattern[str] = PART) -> None:
+    """Removes from a folder what carries the number of a process that is gone."""
+    for left in place.glob("*") if place.is_dir() else ():
+        found = pattern.match(left.name)
+        if found and not alive(int(found[1])):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def touch(entry: Path) -> None:

@@ -12,7 +12,13 @@ from app.panels.base import Panel
 from app.session import Session
 from engine import METHODS, Job, acts, dirty_segments, method
 
-KINDS = {"prepare": "Preparing the clip", "carry": "Carrying masks", "propagate": "Propagating", "export": "Exporting"}
+KINDS = {
+    "prepare": "Preparing the clip",
+    "carry": "Carrying masks",
+    "propagate": "Propagating",
+    "export": "Exporting",
+    "zip": "Zipping the project",
+}
 
 
 def build() -> Panel:
