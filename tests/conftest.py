@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded: with two threads on a busy machine of two cores, small products take ten times as long as with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 NO_BROWSER = "no Chromium found: install the system package chromium (apt install chromium)"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BACKBONES = {
     "analytic": "engine.backbones.analytic:AnalyticBackbone",
+    "bundled": "engine.backbones.bundled:load",
 }
 """Name -> where the class is; nothing is imported before it is asked for."""
 

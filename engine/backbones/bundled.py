@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
@@ -14,10 +12,10 @@ from torch import Tensor
 
 from engine.backbones.bundled_autoencoder import STRIDE, AutoencoderConfig, ClipAutoencoder
 from engine.backbones.bundled_model import PATCH, BundledConfig, BundledModel
-from engine.backbones.wan_attention import AttentionHooks
-from engine.diffusion.attention import AttentionControl
+from engine.backbones.hooks import Hooks
+from engine.backbones.wan_attention import WanHooks
 from engine.diffusion.backbone import Condition, Prediction, Text
-from engine.diffusion.flow import from_velocity, shifted_levels
+from engine.diffusion.flow import from_clean, shifted_levels
 from engine.errors import MethodError
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "bundled"
@@ -25,7 +23,7 @@ SHIFT = 2.0
 """Of the noise levels: latents of the world are settled early."""
 
 
-class Bundled:
+class Bundled(Hooks):
     """The drawn world's model. Clips have 4k + 1 frames of H × W, multiples of 8; shorter ones are filled up with their last."""
 
     name: ClassVar[str] = "bundled"
@@ -33,16 +31,13 @@ class Bundled:
     stride = (STRIDE, STRIDE * PATCH[1], STRIDE * PATCH[2])
 
     def __init__(self, model: BundledModel, autoencoder: ClipAutoencoder) -> None:
+        super().__init__(tuple(f"block.{index}" for index in range(model.config.layers)))
         self.model, self.autoencoder = model.eval(), autoencoder.eval()
-        self._hooks = AttentionHooks(model.transformer)
+        self._wan = WanHooks(model.transformer, self)
 
     @property
     def device(self) -> torch.device:
         return self.model.kinds.weight.device
-
-    def sites(self) -> list[str]:
-        """Where states can be read and changed: after each block."""
-        return [f"block.{index}" for index in range(self.model.config.layers)]
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
@@ -69,35 +64,19 @@ class Bundled:
     def levels(self, steps: int) -> list[float]:
         return shifted_levels(steps, SHIFT)
 
-    @torch.no_grad()
+    def scales(self, level: float) -> tuple[float, float]:
+        return 1 - level, level
+
     def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction:
+        """With a source the clip is edited as the text says; without one the text is a caption. Gradients pass."""
         source = condition.source if condition is not None else None
         grid = (z.shape[2], z.shape[3] // PATCH[1], z.shape[4] // PATCH[2])
-        with self._hooks.on(grid, lead=0 if source is None else grid[0] * grid[1] * grid[2]):
-            velocity = self.model(
-                z, torch.full((len(z),), level, device=z.device), text.embeddings.expand(len(z), -1, -1), source
-            )
-        return from_velocity(z, velocity, level)
-
-    def control(self, control: AttentionControl):  # type: ignore[no-untyped-def]
-        return self._hooks.control(control)
-
-    @contextmanager
-    def features(self, site: str) -> Iterator[list[Tensor]]:
-        """Within the block, every pass through `site` appends its state (B, width, F, h, w) to the list."""
-        seen: list[Tensor] = []
-        with self._hooks.state(self._block(site), lambda state: seen.append(state.clone())):
-            yield seen
-
-    @contextmanager
-    def inject(self, site: str, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        with self._hooks.state(self._block(site), change):
-            yield
-
-    def _block(self, site: str) -> torch.nn.Module:
-        if site not in self.sites():
-            raise MethodError(f'The bundled model has no site "{site}"; it has {", ".join(self.sites())}.')
-        return self.model.transformer.blocks[int(site.split(".")[1])]
+        lead = 0 if source is None else grid[0] * grid[1] * grid[2]
+        times = torch.full((len(z),), level, device=z.device)
+        given = None if source is None else source.expand_as(z)
+        with self._wan.on(grid, lead):
+            x0 = self.model(z, times, text.embeddings.expand(len(z), -1, -1), given)
+        return from_clean(z, x0, level)
 
 
 def write_bundled(folder: Path, model: BundledModel, autoencoder: ClipAutoencoder) -> None:
@@ -114,6 +93,7 @@ def write_bundled(folder: Path, model: BundledModel, autoencoder: ClipAutoencode
 
 def read_parts(folder: Path = ASSETS) -> tuple[BundledModel, ClipAutoencoder]:
     """The modules that `write_bundled` wrote, as float32. Raises MethodError where something is missing or does not fit."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -122,7 +102,7 @@ def read_parts(folder: Path = ASSETS) -> tuple[BundledModel, ClipAutoencoder]:
         autoencoder = ClipAutoencoder(AutoencoderConfig(**config["autoencoder"]))
         for name, module in (("model", model), ("autoencoder", autoencoder)):
             module.load_state_dict({key: value.float() for key, value in load_file(folder / f"{name}.safetensors").items()})
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise MethodError(f"The bundled model in {folder} cannot be loaded: {error}. Fetch the project again.") from error
     return model, autoencoder
 

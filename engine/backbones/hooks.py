@@ -72,6 +72,10 @@ class Hooks:
             reader.append(state)
         return state
 
+    def watched(self, site: str) -> bool:
+        """Whether anyone reads or changes the state at `site`."""
+        return bool(self._changes[site] or self._readers[site])
+
     def _known(self, site: str) -> str:
         if site not in self._readers:
             raise MethodError(f'This model has no site "{site}"; it has: {", ".join(self.sites)}.')

@@ -23,6 +23,14 @@ def from_velocity(z: Tensor, velocity: Tensor, t: Tensor | float) -> Prediction:
     return Prediction(z - t * velocity, z + (1 - t) * velocity)
 
 
+def from_clean(z: Tensor, x0: Tensor, t: Tensor | float) -> Prediction:
+    """noise = (z − (1 − t) x0) / t; without noise (t = 0) zero."""
+    t = _wide(t, z)
+    if isinstance(t, float | int):
+        return Prediction(x0, (z - (1 - t) * x0) / t if t > 0 else torch.zeros_like(z))
+    return Prediction(x0, torch.where(t > 0, (z - (1 - t) * x0) / t.clamp_min(1e-8), 0.0))
+
+
 def velocity_of(prediction: Prediction) -> Tensor:
     """v = noise − x0."""
     return prediction.noise - prediction.x0

@@ -49,13 +49,13 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset(
-        AutoencoderConfig(), Settings(2500, score=250), 2, BundledConfig(), Settings(8000, rate=8e-4, score=1000), Budget()
+        AutoencoderConfig(), Settings(2500, score=250), 2, BundledConfig(), Settings(9000, rate=1e-3, score=1000), Budget()
     ),
     "gpu": Preset(
         AutoencoderConfig(width=128),
         Settings(8000, score=1000),
         16,
-        BundledConfig(heads=8, layers=6, ffn=768, text_layers=3),
+        BundledConfig(heads=7, layers=6, ffn=672),
         Settings(30000, rate=6e-4, warmup=500, average=0.9995, settle=100, score=2500),
         Budget(stills=128, clips=24),
     ),
@@ -68,7 +68,8 @@ PRESETS = {
         Budget(stills=2, clips=1, frames=5, size=32),
     ),
 }
-"""`gpu` keeps the run within 64 MB on disk, ten bytes a parameter; `cpu` is for two cores and hours; `smoke` for tests."""
+"""`gpu` keeps a run of the model, ten bytes a parameter, small enough to travel in 64 MB together with the project and the
+autoencoder; `cpu` is for two cores and hours; `smoke` for tests."""
 
 
 def main(arguments: list[str]) -> int:
@@ -100,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--steps", type=int, help="length of the whole run, instead of the preset's")
     training.add_argument("--seed", type=int, default=0)
     verbs.add_parser("autoencoder", parents=[training])
-    verbs.add_parser("model", parents=[training]).add_argument("--autoencoder", type=Path, required=True, help="its run")
+    model = verbs.add_parser("model", parents=[training])
+    model.add_argument("--autoencoder", type=Path, required=True, help="its run, or a folder of shipped weights")
     scoring = verbs.add_parser("score", parents=[both])
     scoring.add_argument("--weights", type=Path, default=ASSETS)
     scoring.add_argument("--scenes", type=int, default=180, help="edits, evenly over the kinds (default 180)")
@@ -140,7 +142,12 @@ def _train(task: Task, settings: Settings, options: argparse.Namespace) -> None:
 
 
 def trained_autoencoder(run: Path, device: torch.device) -> ClipAutoencoder:
-    """The averaged weights of an autoencoder's run, calibrated. Raises TrainingError where there is no run."""
+    """The averaged weights of an autoencoder's run, calibrated, or those of a folder that was shipped.
+
+    Raises TrainingError where there is neither.
+    """
+    if (run / "autoencoder.safetensors").exists():
+        return read_parts(run)[1].to(device)
     found = read_run(run)
     if found is None or found[0].task != "autoencoder":
         raise TrainingError(f"{run} holds no run of the autoencoder; train one first.")

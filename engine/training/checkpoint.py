@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -78,7 +79,7 @@ def read_run(folder: Path) -> tuple[Record, dict[str, Tensor]] | None:
         tensors: dict[str, Tensor] = {}
         for name in record.files:
             tensors |= load_file(folder / name)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"The training run in {folder} cannot be read ({error}); take another folder.") from error
     return record, tensors
 

@@ -30,6 +30,10 @@ STRIDE = 1024
 """Scene numbers that each step may use: at most so many scenes are drawn in one."""
 UNCONDITIONAL = 0.1
 """Share of prompts left out in training, for guidance."""
+NOISE_MEAN = 0.4
+"""Of the logit of t in training: a little more noise than even, where layout and words are decided."""
+LEAST_NOISE = 0.1
+"""t in the loss is at least this: the last remains of noise must not outweigh everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Sampling:
 
 
 class ModelTask:
-    """Rectified flow: at time t, drawn logit-normal, predict noise − x0 from (1 − t) x0 + t · noise."""
+    """Rectified flow: at time t, drawn logit-normal, predict x0 from (1 − t) x0 + t · noise."""
 
     name = "model"
 
@@ -102,14 +106,15 @@ class ModelTask:
         return self.autoencoder.encode(2 * video.transpose(1, 2) - 1)
 
     def _flow_loss(self, step: int, target: Tensor, texts: list[str], source: Tensor | None) -> Tensor:
+        """The loss on velocity: v̂ − v = (x0 − x̂0) / t, with t held at or above LEAST_NOISE."""
         dice = generator(self.seed, step)
-        t = torch.sigmoid(torch.randn(len(target), generator=dice)).to(target)
+        t = torch.sigmoid(NOISE_MEAN + torch.randn(len(target), generator=dice)).to(target)
         noise = torch.randn(target.shape, generator=dice).to(target)
         kept = torch.rand(len(texts), generator=dice) >= UNCONDITIONAL
         text = self.module.encode_text([text if keep else "" for text, keep in zip(texts, kept.tolist(), strict=True)])
         with fast_arithmetic(self.device):
-            velocity = self.module(blend(target, noise, t), t, text, source)
-        error = (velocity.float() - (noise - target)).square().mean(1)
+            x0 = self.module(blend(target, noise, t), t, text, source)
+        error = (x0.float() - target).square().mean(1) / t.clamp_min(LEAST_NOISE).square()[:, None, None, None]
         return (error * self._weight(target, source)).mean()
 
     def _weight(self, target: Tensor, source: Tensor | None) -> Tensor | float:
@@ -146,7 +151,7 @@ def answer(
 
     def velocity(z: Tensor, t: float) -> Tensor:
         times = torch.full((batch,), t, device=device)
-        return guided(model(z, times, nothing, given), model(z, times, text, given), how.guidance)
+        return (z - guided(model(z, times, nothing, given), model(z, times, text, given), how.guidance)) / t
 
     z = euler(noise, shifted_levels(how.steps, how.shift), velocity)
     return (autoencoder.decode(z).transpose(1, 2).clamp(-1, 1) + 1) / 2
