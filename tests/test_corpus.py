@@ -15,8 +15,8 @@ import pytest
 
 from engine.errors import MediaError
 from engine.media import examine
-from engine.media.images import read_image, read_mask
 from engine.media.examine import ROOT, WALL_SECONDS
+from engine.media.images import read_image, read_mask
 from engine.media.reader import open_video
 from tests.corpus import CASES, Case, Opens, Refused, png_bomb
 from tests.media_fixtures import Clip, read_barcode, write_drawn_clip

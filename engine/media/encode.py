@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from av.codec.context import ThreadType
 from av.container import OutputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -138,6 +139,7 @@ class PictureTrack:
         )
         stream = cast(VideoStream, added)
         stream.pix_fmt = self._encoding.pixels
+        stream.disposition = Disposition.default
         context = stream.codec_context
         context.time_base = self._video.time_base
         context.thread_type, context.thread_count = ThreadType.AUTO, THREADS

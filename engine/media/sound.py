@@ -90,6 +90,7 @@ class SoundTrack:
             target.codec_context.layout = layout
             target.codec_context.bit_rate = 96_000 * (1 if layout == "mono" else 2)
             resampler = AudioResampler(format=target.codec_context.format.name, layout=layout, rate=rate)
+        target.disposition = source.disposition  # which track plays by default
         target.metadata.update({key: source.metadata[key] for key in ("language", "title") if key in source.metadata})
         return _Track(source, target, resampler)
 

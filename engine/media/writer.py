@@ -23,11 +23,12 @@ from engine.media.colour import tags_in_force
 from engine.media.encode import PictureTrack, encoding_for
 from engine.media.formats import ExportSettings, settings_for
 from engine.media.frames import FrameReader, check_span
-from engine.media.probe import file_url
+from engine.media.probe import file_url, open_container
 from engine.media.sound import SoundTrack
 from engine.media.stills import write_still
 from engine.media.subtitles import SubtitleTracks
 from engine.media.target import beside, sync
+from engine.media.timecode import moved, timecode_of
 from engine.types import FrameRange, Video
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -78,12 +79,15 @@ def _write_file(path: Path, frames: Iterable[np.ndarray], video: Video, span: Fr
     origin, remarks = _origin(video, span)
     # Edit lists are written in the movie's time scale: only the track's own scale keeps a late start exact.
     scale, kind = str(video.time_base.denominator), CONTAINERS[path.suffix]
-    options = {"movflags": "+faststart", "video_track_timescale": scale, "movie_timescale": scale} if kind != "matroska" else {}
+    options = {"movflags": "+faststart", "video_track_timescale": scale, "movie_timescale": scale}
+    if kind == "matroska":
+        options = {"fflags": "+bitexact"}  # without it every file gets a random number
     coming = iter(frames)
     first = next(coming)
     with av.open(file_url(path), "w", format=kind, options=options) as container, ExitStack() as stack:
         pictures = PictureTrack(container, video, encoding_for(settings, path.suffix, first))
         remarks += pictures.warnings
+        _set_timecode(container, video, span)
         companions = _companions(container, video, span, origin) if settings.format.picture else []
         for companion in companions:
             stack.callback(companion.close)
@@ -108,6 +112,16 @@ def _origin(video: Video, span: FrameRange) -> tuple[Fraction, list[str]]:
     if first < 0:
         return first, ["The clip's times start before zero; the export starts at zero."]
     return Fraction(0), []
+
+
+def _set_timecode(container: av.container.OutputContainer, video: Video, span: FrameRange) -> None:
+    """Gives the export the source's timecode, moved to the range's first frame. MP4 has no place that is read everywhere."""
+    if video.kind != "file" or container.format.name == "mp4":
+        return
+    with open_container(video.path) as source:
+        found = timecode_of(source)
+    if found is not None:
+        container.metadata["timecode"] = moved(found, span.start, video.rate)
 
 
 def _companions(container: av.container.OutputContainer, video: Video, span: FrameRange, origin: Fraction) -> list[Companion]:
