@@ -47,6 +47,7 @@ BENCHES = {
     "scrub": Bench("tests.bench.scrub", "seeking in the real page in a real browser: 480p, 720p, three minutes of 1080p"),
     "stream": Bench("tests.bench.stream", "peak memory of 1,200 frames of 720p against 300", ("--seed",)),
     "startup": Bench("tests.bench.startup", "process start to a page that answers"),
+    "reliability": Bench("tests.bench.reliability", "kills, cuts, full disks and bad clips: what is left afterwards"),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
