@@ -18,6 +18,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
+from engine.media.colour import STANDARD
 from engine.media.convert import Converter, Form
 from engine.media.deinterlace import in_order, single
 from engine.media.describe import describe, digest_as_read, form_of_file
@@ -85,7 +86,9 @@ class VideoFileReader:
             self.video, self._form = describe(self._file, self._table, look, digest=digest, rate=rate, deinterlace=deinterlace)
         else:
             self._form = _form_as_known(form_of_file(self._file), known)
-            self.video = replace(known, path=str(self._file), pts=self._table.pts, time_base=self._table.time_base)
+            colour = STANDARD if self._form.hdr else known.colour
+            table = self._table
+            self.video = replace(known, path=str(self._file), colour=colour, pts=table.pts, time_base=table.time_base)
         known_damage = tuple(frame for start, stop in self.video.damaged for frame in range(start, stop))
         self._table = replace(self._table, damaged=known_damage)
         self.damaged: set[FrameIndex] = set()
