@@ -112,9 +112,8 @@ def _decoded_table(path: Path, packets: _Packets, rate: Fraction, time_base: Fra
     """The table by decoding everything; times that are missing follow from `rate`."""
     decoded = _decode_times(path, len(packets.pts) + packets.untimed if not packets.pts else None)
     if all(value is None for value in decoded):
-        warnings.append(
-            f"The file has no frame times; {float(rate):g} frames per second are assumed (a recipe can say another rate with fps)."
-        )
+        assumed = f"{float(rate):g} frames per second are assumed"
+        warnings.append(f"The file has no frame times; {assumed} (a recipe can give another rate as fps).")
         return FrameTable(np.arange(len(decoded), dtype=np.int64), 1 / rate, (), False, tuple(warnings))
     times = _mend(decoded, step=max(1, round(1 / (rate * time_base))))
     if times != decoded:
