@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -332,10 +333,16 @@ class SessionStore:
         return self.get(identity)
 
     def tidy(self) -> None:
-        """Takes the cache back to its limit, in the background."""
-        most = int(self.shelf.cache_gb * 1e9)
-        folders = [one.folder for _, one in self.summaries()]
-        threading.Thread(target=limit_cache, args=(folders, most), daemon=True, name="tidy").start()
+        """Takes the cache back to its limit, in the background. What is open and shown stays."""
+        threading.Thread(target=self._tidy, daemon=True, name="tidy").start()
+
+    def _tidy(self) -> None:
+        with self._lock:
+            sessions = list(self._open.values())
+        for session in sessions:
+            with suppress(EngineError):  # closed meanwhile, or open elsewhere in a way that cannot be read
+                session.material.keep()
+        limit_cache([one.folder for _, one in self.summaries()], int(self.shelf.cache_gb * 1e9))
 
     def folder_of(self, identity: str) -> Path | None:
         """Where a project lies, without opening it; None for an id that no project has."""

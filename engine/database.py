@@ -24,7 +24,7 @@ from engine.project import from_json
 DATABASE = "project.db"
 BACKUPS = "backups"
 LAYOUT = 2
-RESTORE = "restore a backup (its backups folder) or a copy of the folder"
+RESTORE = "open a file of its backups folder by its path, or restore a copy of the folder"
 _TABLES = f"""
 create table meta (name text primary key, value text not null) without rowid;
 create table act (id integer primary key autoincrement, label text not null, merge text, at real not null,

@@ -189,6 +189,14 @@ class Material:
             if self.carried(span):
                 is_whole(self.workspace.masks(span.key))
 
+    def keep(self) -> None:
+        """Counts everything that this version needs as used now, so that a full cache does not lose it."""
+        digest = self.project.video.digest
+        spans = [span for subject in self.project.subjects for span in self.spans(subject.id)]
+        needed = [self.workspace.pack(digest), self.workspace.motion(digest), *(self.workspace.masks(one.key) for one in spans)]
+        for folder in [*needed, *(self.workspace.segment(self.key_of(one)) for one in self.segments)]:
+            touch(folder)
+
     def _entry(self, folder: Path) -> Entry | None:
         """Opened once, refreshed while it grows; None where there is none yet."""
         entry = self._entries.get(folder)

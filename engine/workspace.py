@@ -32,6 +32,7 @@ ENGINE_VERSION = 3
 """Counts up when the same inputs would give other pixels; part of every content key."""
 
 SCRATCH = re.compile(r"(\d+)-")
+GONE = re.compile(r"\.gone-(\d+)-")
 PART = re.compile(r"\..*\.part-(\d+)(\.|$)")
 
 
@@ -108,6 +109,8 @@ class Workspace:
         sweep_parts(self.cache / "scratch", SCRATCH)
         sweep_parts(self.exports)
         sweep_parts(self.folder / "backups")
+        for place in (self.cache, self.cache / "masks", self.cache / "segments"):
+            sweep_parts(place, GONE)
 
 
 def sweep_parts(place: Path, pattern: re.Pattern[str] = PART) -> None:

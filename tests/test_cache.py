@@ -86,3 +86,13 @@ def test_using_an_entry_keeps_it(editor):
     editor.act(acts.rename, "Rename", name="Other")
     editor.material.edited(3)
     assert time.time() - folder.stat().st_mtime < 60
+
+
+def test_what_the_open_version_needs_is_kept_and_what_a_killed_cleaner_left_is_swept(editor):
+    for entry in cache_entries(editor.workspace.folder):
+        os.utime(entry.path, (1, 1))
+    left = fill(editor.workspace.folder, f".gone-{2**22 + 1}-abc", 10, 0)
+    editor.material.keep()
+    assert limit_cache([editor.workspace.folder], 0) == 0 and dirty_segments(editor.material) == []
+    editor.workspace.sweep()
+    assert not left.exists()

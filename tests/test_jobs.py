@@ -107,6 +107,7 @@ def test_a_job_runs_to_its_end_and_is_written_down(editor: Editor, jobs: JobMana
 
 PHASES = {
     "Preparing the clip": ("prepare", ["pack-*/*"]),
+    "Reading the motion": ("carry", ["masks/*/*", "motion-*/*"]),
     "Carrying masks": ("carry", ["masks/*/*"]),
     "Propagating": ("propagate", ["segments/*/*"]),
     "Writing the clip": ("export", []),
