@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -273,22 +274,30 @@ class SessionStore:
 
     def create(self, clip: Path, *, keep: bool = False, name: str = "", deinterlace: bool = False) -> Session:
         """A new project on a clip. `keep` copies the clip into the project (an upload, which would vanish)."""
-        with self._lock:
-            identity = uuid.uuid4().hex[:12]
-            folder = self.home / identity
-            try:
-                if keep:
-                    check_file(clip)  # a device would be copied for ever
-                    (folder / "media").mkdir(parents=True)
-                    clip = Path(shutil.copy2(clip, folder / "media" / clip.name))
-                Editor.create(folder, clip, name, deinterlace=deinterlace).close()
-            except EngineError:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-            except OSError as error:
-                shutil.rmtree(folder, ignore_errors=True)
+        if keep:
+            check_file(clip)  # a device would be copied for ever
+
+        def make(folder: Path) -> None:
+            here = clip
+            if keep:
+                (folder / "media").mkdir(parents=True)
+                here = Path(shutil.copy2(clip, folder / "media" / clip.name))
+            Editor.create(folder, here, name, deinterlace=deinterlace).close()
+
+        return self._made(uuid.uuid4().hex[:12], make)
+
+    def _made(self, identity: str, make: Callable[[Path], object]) -> Session:
+        """A new project, made beside and renamed: half of one is never seen, whatever happens. Raises EngineError."""
+        part = self.home / f".{identity}.part-{os.getpid()}"
+        try:
+            make(part)
+            os.replace(part, self.home / identity)
+        except OSError as error:
+            if not (self.home / identity / "project.db").exists():  # else another editor was sooner
                 raise ProjectError(f"The project cannot be made: {error.strerror}; free some disk space.") from error
-            return self.get(identity)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return self.get(identity)
 
     def open(self, path: Path, *, deinterlace: bool = False) -> Session:
         """A project folder, a zip of one, a backup of one, or a clip, anywhere on this machine."""
@@ -311,9 +320,7 @@ class SessionStore:
 
     def import_zip(self, archive: Path) -> Session:
         """A zipped project as a new one here. Raises ProjectError."""
-        identity = uuid.uuid4().hex[:12]
-        import_project(archive, self.home / identity)
-        return self.get(identity)
+        return self._made(uuid.uuid4().hex[:12], lambda folder: import_project(archive, folder))
 
     def save_copy(self, session: Session, name: str) -> Session:
         """A copy of the project under another name, which is opened. Raises EngineError."""
@@ -351,12 +358,10 @@ class SessionStore:
 
     def sample(self) -> Session:
         """The sample project, drawn when it is first asked for."""
-        with self._lock:
-            identity = "5a3b1e000001"
-            if not (self.home / identity / "project.db").exists():
-                shutil.rmtree(self.home / identity, ignore_errors=True)
-                draw_sample(self.home / identity)
+        identity = "5a3b1e000001"
+        if (self.home / identity / "project.db").exists():
             return self.get(identity)
+        return self._made(identity, draw_sample)
 
     def projects(self) -> list[tuple[str, str]]:
         """(name, id) of the projects here, newest first."""

@@ -189,3 +189,23 @@ def test_a_project_whose_clip_is_gone_opens_and_another_clip_is_asked_about(stor
     assert again.viewer.source_jpeg(again.material, 5).startswith(b"\xff\xd8")
     undo(again)
     assert "gone" in again.missing_clip()
+
+
+def test_half_of_a_project_is_never_seen_and_what_a_killed_editor_left_is_swept(stores, clip, tmp_path, monkeypatch):
+    store = stores.new()
+
+    def full(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("app.session.shutil.copy2", full)
+    with pytest.raises(ProjectError, match="free some disk space"):
+        store.create(clip, keep=True)
+    monkeypatch.undo()
+    with pytest.raises(ProjectError):
+        store.import_zip(clip)
+    assert [path.name for path in stores.home.iterdir()] == []
+    (stores.home / f".0123456789ab.part-{2**22 + 1}" / "media").mkdir(parents=True)
+    again = stores.new()
+    assert list(stores.home.iterdir()) == [] and again.summaries() == []
+    assert rested(again.sample()).editor.project.name == rested(again.sample()).editor.project.name == "Sample: balloon"
