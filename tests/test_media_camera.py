@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+from app.panels import source
+from app.session import SessionStore
 from engine import batch
 from engine.editor import Editor
 from engine.errors import RecipeError
@@ -264,6 +266,21 @@ def test_a_project_opened_with_deinterlace_is_read_so_again(tmp_path: Path) -> N
     with open_video(clip, deinterlace=True) as reader:
         assert np.array_equal(editor.picture(6), reader.get(6))
     editor.close()
+
+
+def test_the_page_opens_clips_deinterlaced_and_says_so(tmp_path: Path) -> None:
+    clip = interlaced(tmp_path, "<b>.mp4")
+    (tmp_path / "projects").mkdir()
+    store = SessionStore(tmp_path / "projects")
+    try:
+        plain, whole = source.opened_by_path(store, str(clip)), source.opened_by_path(store, f'"{clip}"', True)
+        assert "choose “Deinterlace”" in source._facts(plain)
+        assert "it is deinterlaced" in source._facts(whole)
+        upload = store.create(clip, keep=True, deinterlace=True)
+        assert upload.editor.project.video.deinterlaced
+        assert upload.editor.project.video.digest == whole.editor.project.video.digest
+    finally:
+        store.close()
 
 
 def test_remarks_name_damage_once(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 FFmpeg's parsers meet hostile bytes here first. A crash, an endless loop or a memory bomb ends the child, never the
 caller, and becomes one sentence. The child opens the file, checks container, tracks and size, and decodes from the
-start for about half a second; the caller then reads the same file in the same way.
+start for about a third of a second; the caller then reads the same file in the same way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from engine.media.probe import check_file, check_size
 WALL_SECONDS = 15.0
 CPU_SECONDS = 12
 MEMORY_BYTES = 4 * 2**30
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.3
 LOOK_FRAMES = 480
 ROOT = Path(__file__).resolve().parents[2]
 
