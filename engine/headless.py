@@ -228,7 +228,7 @@ def doctor(options: argparse.Namespace, progress: Progress) -> int:
     rows = [("Python", platform.python_version(), "")]
     for package in ("gradio", "av", "opencv-python-headless", "numpy", "scipy"):
         rows.append(_package_row(package, "python launch.py"))
-    for codec in ("libx264", "prores_ks", "aac"):
+    for codec in ("libx264", "prores_ks", "ffv1", "exr", "aac"):
         rows.append((f"codec {codec}", "yes" if codec in av.codecs_available else "missing", ""))
     for package in ("torch", "diffusers", "transformers", "segment-anything"):
         rows.append(_package_row(package, "python launch.py (installs models' packages in the background)"))
