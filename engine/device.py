@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -51,3 +52,12 @@ def fast_arithmetic(device: torch.device) -> AbstractContextManager:
     import torch
 
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls the device: the GPU's name, or the kind and the cores of the processor."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "Apple GPU" if device.type == "mps" else f"{platform.machine()} CPU, {workers()} cores"

@@ -159,7 +159,9 @@ def test_a_smoke_run_of_everything(tmp_path: Path, capsys: pytest.CaptureFixture
     texts = [row["still_text_loss"] for row in record.history if "still_text_loss" in row]
     assert sum(texts[-3:]) < 0.85 * sum(texts[:3])
     ship = ["ship", "--model", str(tmp_path / "m"), "--autoencoder", str(tmp_path / "ae"), "--to", str(tmp_path / "shipped")]
-    assert main(ship) == 0
+    assert main([*ship, "--scenes", "6", "--device", "cpu"]) == 0
+    card = (tmp_path / "shipped" / "CARD.md").read_text("utf-8")
+    assert "| `success_removal` |" in card and "100 of 100 planned" in card and "{" not in card
     bundled = load(folder=tmp_path / "shipped")
     assert bundled.encode(torch.zeros(6, 3, 32, 32)).shape[2] == 3
     assert main(["score", "--weights", str(tmp_path / "shipped"), "--scenes", "6", "--steps", "2", "--device", "cpu"]) == 0

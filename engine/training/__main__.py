@@ -3,7 +3,7 @@
     autoencoder --run DIR                          train the autoencoder
     model --run DIR --autoencoder RUN              train the model on its latents
     score [--weights DIR] [--scenes N]             what the exact checkers say
-    ship --model RUN --autoencoder RUN --to DIR    write the averaged weights as `assets/bundled` holds them
+    ship --model RUN --autoencoder RUN --to DIR    write the averaged weights and their card as `assets/bundled` holds them
 
 A run goes on from the last state in its folder; `--out` writes the new state to another one. One slice on a borrowed machine:
 
@@ -30,9 +30,11 @@ from engine.backbones.bundled_model import BundledConfig
 from engine.device import torch_device
 from engine.errors import EngineError
 from engine.training.autoencoder import AutoencoderTask
-from engine.training.checkpoint import TrainingError, read_run
+from engine.training.card import write_card
+from engine.training.checkpoint import Record, TrainingError, read_run
 from engine.training.model import Budget, ModelTask, Sampling, score
 from engine.training.trainer import Settings, Task, Trainer
+from engine.world.words import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     shipping.add_argument("--model", type=Path, required=True, help="run")
     shipping.add_argument("--autoencoder", type=Path, required=True, help="run")
     shipping.add_argument("--to", type=Path, default=ASSETS)
+    shipping.add_argument("--scenes", type=int, default=180, help="edits to score for the card (default 180; 0: no card)")
+    shipping.add_argument("--seed", type=int, default=1, help="of the scenes to score")
     return parser
 
 
@@ -148,10 +152,7 @@ def trained_autoencoder(run: Path, device: torch.device) -> ClipAutoencoder:
     """
     if (run / "autoencoder.safetensors").exists():
         return read_parts(run)[1].to(device)
-    found = read_run(run)
-    if found is None or found[0].task != "autoencoder":
-        raise TrainingError(f"{run} holds no run of the autoencoder; train one first.")
-    record = found[0]
+    record, _ = _run_of(run, "autoencoder")
     task = AutoencoderTask(AutoencoderConfig(**record.config), seed=record.settings["seed"], device=device)
     trainer = Trainer(task, Settings(**record.settings), run)
     trainer.resume()
@@ -164,7 +165,7 @@ def _score(options: argparse.Namespace) -> None:
     model, autoencoder = read_parts(options.weights)
     device = torch_device(options.device)
     how = Sampling(options.steps, options.guidance)
-    share = max(1, options.scenes // 6)
+    share = max(1, options.scenes // len(KINDS))
     scores = score(model.to(device).eval(), autoencoder.to(device).eval(), how, seed=options.seed, edits_per_kind=share)
     for key, value in scores.items():
         print(f"{key:24s} {value:.3f}")
@@ -173,18 +174,31 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _ship(options: argparse.Namespace) -> None:
-    device = torch_device("cpu")
-    autoencoder = trained_autoencoder(options.autoencoder, device)
-    found = read_run(options.model)
-    if found is None or found[0].task != "model":
-        raise TrainingError(f"{options.model} holds no run of the model; train one first.")
-    record, _ = found
-    task = ModelTask(BundledConfig(**record.config), autoencoder, seed=record.settings["seed"])
+    device = torch_device(options.device)
+    autoencoder = trained_autoencoder(options.autoencoder, device).eval()
+    record, _ = _run_of(options.model, "model")
+    task = ModelTask(BundledConfig(**record.config), autoencoder, seed=record.settings["seed"], device=device)
     trainer = Trainer(task, Settings(**record.settings), options.model)
     trainer.resume()
     task.module.load_state_dict(trainer.averaged())
     write_bundled(options.to, task.module, autoencoder)
     print(f"{options.to}: the model after {record.step} steps and {record.seconds / 60:.0f} minutes.")
+    share = options.scenes // len(KINDS)
+    if share:
+        model, autoencoder = read_parts(options.to)  # as they come back from half precision
+        parts = model.to(device).eval(), autoencoder.to(device).eval()
+        scores = score(*parts, Sampling(), seed=options.seed, edits_per_kind=share, videos=2 * share)
+        sizes = [sum(p.numel() for p in part.parameters()) for part in (autoencoder, model)]
+        how = {"seed": options.seed, "scenes": share * len(KINDS), "videos": 2 * share}
+        write_card(options.to, (_run_of(options.autoencoder, "autoencoder")[0], sizes[0]), (record, sizes[1]), scores, how)
+
+
+def _run_of(folder: Path, task: str) -> tuple[Record, dict[str, torch.Tensor]]:
+    """The run in a folder. Raises TrainingError where there is none of that task."""
+    found = read_run(folder)
+    if found is None or found[0].task != task:
+        raise TrainingError(f"{folder} holds no run of the {task}; train one first.")
+    return found
 
 
 def _end(number: int, frame: FrameType | None) -> None:

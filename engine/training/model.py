@@ -57,6 +57,17 @@ class Sampling:
     shift: float = 2.0
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Plan:
+    """What a step trains on: source scenes (edits only), target scenes, and what is said of them."""
+
+    kind: str
+    frames: int
+    source: Scenes | None
+    target: Scenes
+    texts: list[str]
+
+
 class ModelTask:
     """Rectified flow: at time t, drawn logit-normal, predict x0 from (1 − t) x0 + t · noise."""
 
@@ -76,19 +87,19 @@ class ModelTask:
         self.autoencoder = autoencoder.to(device).eval().requires_grad_(False)
         self.module = BundledModel(config, VOCABULARY).to(device)
         self._planner = ThreadPoolExecutor(1)
-        self._plans: dict[int, Future] = {}
+        self._plans: dict[int, Future[Plan]] = {}
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        plan = self._plans.pop(step, None) or self._planner.submit(self._plan, step)
-        self._plans[step + 1] = self._planner.submit(self._plan, step + 1)  # scenes of the next step, while this one runs
-        kind, frames, source, target, texts = plan.result()
+        waiting = self._plans.pop(step, None) or self._planner.submit(self.plan, step)
+        self._plans[step + 1] = self._planner.submit(self.plan, step + 1)  # the scenes of the next step, while this one runs
+        plan = waiting.result()
         with torch.no_grad():
-            clean = self.latents(target, frames)
-            given = None if source is None else self.latents(source, frames)
-        return {f"{kind}_loss": self._flow_loss(step, clean, texts, given)}
+            target = self.latents(plan.target, plan.frames)
+            source = None if plan.source is None else self.latents(plan.source, plan.frames)
+        return {f"{plan.kind}_loss": self._flow_loss(step, target, plan.texts, source)}
 
-    def _plan(self, step: int) -> tuple[str, int, Scenes | None, Scenes, list[str]]:
-        """Kind of step, frames, source scenes (edits only), target scenes and what is said: all that step n draws by lot."""
+    def plan(self, step: int) -> Plan:
+        """All that step n draws by lot, but for noise."""
         kind = MIX[step % len(MIX)]
         if kind == "clip":
             kind = "clip_edit" if step // len(MIX) % 2 else "clip_text"
@@ -96,9 +107,9 @@ class ModelTask:
         count, frames = (self.budget.stills, 1) if still else (self.budget.clips, self.budget.frames)
         scenes = sample(self.seed, range(step * STRIDE, step * STRIDE + count))
         if kind.endswith("text"):
-            return kind, frames, None, scenes, captions(scenes)
+            return Plan(kind, frames, None, scenes, captions(scenes))
         made = edits(scenes)
-        return kind, frames, made.source, made.target, [order.instruction for order in made.orders]
+        return Plan(kind, frames, made.source, made.target, [order.instruction for order in made.orders])
 
     def latents(self, scenes: Scenes, frames: int) -> Tensor:
         size = (self.budget.size, self.budget.size)

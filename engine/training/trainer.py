@@ -7,7 +7,6 @@ or killed and continued ends with the same weights, bit by bit, as one that was 
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from engine.device import device_name
 from engine.training.checkpoint import Record, TrainingError, read_run, rounded, write_run
 
 
@@ -69,7 +69,9 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.parameters.values(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
-        self.record = Record(task.name, asdict(task.config), asdict(settings), machine=platform.processor() or platform.machine())
+        self.record = Record(
+            task.name, asdict(task.config), asdict(settings), machine=machine(next(task.module.parameters()).device)
+        )
         self._sums: dict[str, list[Tensor]] = {}
 
     def resume(self, folder: Path | None = None) -> bool:

@@ -48,6 +48,8 @@ BENCHES = {
     "stream": Bench("tests.bench.stream", "peak memory of 1,200 frames of 720p against 300", ("--seed",)),
     "startup": Bench("tests.bench.startup", "process start to a page that answers"),
     "reliability": Bench("tests.bench.reliability", "kills, cuts, full disks and bad clips: what is left afterwards"),
+    "world": Bench("tests.bench.world", "the bundled model's answers by the exact checkers", ("--scenes", "--seed")),
+    "world_speed": Bench("tests.bench.world_speed", "drawing, training, the autoencoder: per second", ("--scenes", "--seed")),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
