@@ -70,7 +70,7 @@ class Trainer:
             self.parameters.values(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
         self.record = Record(
-            task.name, asdict(task.config), asdict(settings), machine=machine(next(task.module.parameters()).device)
+            task.name, asdict(task.config), asdict(settings), machine=device_name(next(task.module.parameters()).device)
         )
         self._sums: dict[str, list[Tensor]] = {}
 
