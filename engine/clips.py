@@ -41,7 +41,7 @@ def find_clip(workspace: Workspace, video: Video) -> Path:
         if os.path.exists(path):
             return path
     raise MediaError(
-        f"The clip {recorded.name} is gone from where it was opened; put it back, find it in the Project panel, "
+        f"The clip {recorded.name} is gone from where it was opened; put it back, tell the editor where it is now, "
         "or copy it into the project's media folder."
     )
 

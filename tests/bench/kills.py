@@ -72,8 +72,10 @@ def act_for_ever(folder: Path, acks: Path, seed: int) -> None:
         journal.record(project, "Act", "drag" if 0.6 <= kind < 0.8 else None)
         os.pwrite(out, f"{number:12}".encode(), 0)
         if kind >= 0.9:  # moving the head back and forth must be as safe
+            os.pwrite(out, f"{number - 1:12}".encode(), 0)  # what an undo takes back is not lost
             journal.undo()
             journal.redo()
+            os.pwrite(out, f"{number:12}".encode(), 0)
 
 
 def kill_journals(folder: Path, rounds: int, seed: int = 0) -> Tally:
