@@ -17,6 +17,9 @@ from engine.errors import Cancelled, EngineError
 from engine.progress import Progress, Status
 
 EXECUTORS = ("serial", "pool", "ray")
+FORMS = ("davis", "grey", "grey16", "rgba", "youtube-vis", "prores", "ffv1")  # of engine/interchange/registry.py
+MASKS = "write masks: a folder (DAVIS PNGs), .json (YouTube-VIS), .mov (ProRes 4444) or .mkv (FFV1)"
+TRACKS = "write the subjects' track points: .npz, .pkl (TAP-Vid), .csv or .txt (After Effects)"
 PATIENCE = 1.0  # seconds between two steps that a stop waits for
 
 
@@ -90,8 +93,11 @@ def parser() -> argparse.ArgumentParser:
     render.set_defaults(verb=_lazily("render"))
     for one in (run, render):
         one.add_argument("-o", dest="out", type=Path, metavar="OUT", help=".mp4, .mov, .mkv, or a folder for PNG frames")
-        one.add_argument("--masks", type=Path, metavar="DIR", help="write DAVIS-style masks")
-        one.add_argument("--tracks", type=Path, metavar="FILE.npz", help="write the tracks of the subjects' track points")
+        one.add_argument("--masks", type=Path, metavar="DIR|FILE", help=MASKS)
+        one.add_argument(
+            "--masks-as", metavar="FORM", choices=FORMS, help=f"how, where the path leaves it open: {', '.join(FORMS)}"
+        )
+        one.add_argument("--tracks", type=Path, metavar="FILE", help=TRACKS)
         one.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done and measured")
         one.add_argument("--executor", choices=EXECUTORS, default="serial", help="who renders the segments")
         one.add_argument("--force", action="store_true", help="replace an existing OUT")

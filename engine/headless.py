@@ -121,10 +121,9 @@ def _check_outputs(options: argparse.Namespace, settings: ExportSettings | None,
             raise MediaError(f"{path.name} is what this run reads; give another name.")
     if settings:
         check_target(options.out, settings, options.force)
-    if options.masks:
-        outputs.check_folder(options.masks)
-    for path in filter(None, (options.tracks, options.report)):
-        outputs.check_file(path)
+    outputs.check_formats(options.masks, options.masks_as, options.tracks)
+    if options.report:
+        outputs.check_file(options.report)
 
 
 def _executor(name: str) -> Executor:
@@ -190,7 +189,7 @@ class _Work:
             progress.total += sum(len(one.range) for one in spans)
             carry(material, spans, progress)
         if options.masks:
-            outputs.masks(material, options.masks, span, progress)
+            outputs.masks(material, options.masks, options.masks_as, span, progress)
         if options.tracks:
             outputs.tracks(material, options.tracks, progress)
         if self.settings:

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.errors import MediaError, RecipeError
-from engine.interchange.davis import index_map, write_masks
-from engine.interchange.tracks import write_tracks
+from engine.interchange.files import whole
+from engine.interchange.masks import Alphas, Masks, is_sequence, present
+from engine.interchange.registry import mask_format, track_format
+from engine.interchange.tracks import TrackSet
 from engine.material import Material
-from engine.media import target
 from engine.progress import Progress
 from engine.render import carry, spans_to_carry
 from engine.tracking.points import track_points
 from engine.types import FrameRange
 
-FRAME_NAME = re.compile(r"\d{5,}\.png")
-
 
 def check_folder(path: Path) -> None:
     """Refuses to replace a folder that holds anything but numbered pictures. Raises MediaError."""
-    if path.exists() and (not path.is_dir() or any(not FRAME_NAME.fullmatch(name) for name in os.listdir(path))):
+    if path.exists() and (not path.is_dir() or not is_sequence(path)):
         raise MediaError(f"{path.name} holds more than numbered pictures and is not replaced; choose another name.")
+
+
+def check_formats(masks: Path | None, form: str | None, tracks: Path | None) -> None:
+    """Refuses what a format cannot be written to, and to replace what is something else. Raises MediaError."""
+    if masks and mask_format(masks, form).suffixes == ("",):
+        check_folder(masks)
+    elif masks:
+        check_file(masks)
+    if tracks:
+        check_file(tracks)
+        track_format(tracks)
 
 
 def check_file(path: Path) -> None:
@@ -39,32 +46,20 @@ def check_file(path: Path) -> None:
         raise MediaError(f"{path.name} is not a file and is not replaced; choose another name.")
 
 
-@contextmanager
-def beside(out: Path) -> Iterator[Path]:
-    """A hidden name beside `out` that becomes `out` when the block ends well and is gone otherwise.
-
-    Raises:
-        MediaError: the disk does not take it.
-    """
-    try:
-        with target.beside(out) as temporary:
-            yield temporary
-    except OSError as error:
-        raise MediaError(f"Cannot write {out.name}: {error.strerror}; check free space and permissions.") from error
-
-
-def masks(material: Material, folder: Path, span: FrameRange, progress: Progress) -> None:
-    """DAVIS-style indexed PNGs of the span, named by absolute frame."""
-    spans = spans_to_carry(material)
+def masks(material: Material, path: Path, form: str | None, span: FrameRange, progress: Progress) -> None:
+    """The masks of the span as the path, or `form`, asks (see `mask_format`)."""
+    spans, video = spans_to_carry(material), material.project.video
     progress.total += sum(len(one.range) for one in spans) + len(span)
     carry(material, spans, progress)
-    step = progress.part("Writing masks", len(span))
-    with beside(folder) as temporary:
-        temporary.mkdir()
-        for done, frame in enumerate(span):
-            alphas = [(subject.id, material.alpha(subject.id, frame)) for subject in material.project.subjects]
-            write_masks(temporary, frame, index_map(material.project.video.size, alphas))
-            step(done + 1, len(span))
+    subjects = tuple(sorted(subject.id for subject in material.project.subjects))
+    alphas = _alphas(material, span, progress.part("Writing masks", len(span)))
+    mask_format(path, form).write(path, Masks(video.size, subjects, tuple(span), alphas, material.picture), video)
+
+
+def _alphas(material: Material, span: FrameRange, step: Callable[[int, int], None]) -> Iterator[Alphas]:
+    for done, frame in enumerate(span):
+        yield present((subject.id, material.alpha(subject.id, frame)) for subject in material.project.subjects)
+        step(done + 1, len(span))
 
 
 def check_tracks(material_subjects: Iterable[Any], span: FrameRange) -> None:
@@ -84,11 +79,12 @@ def tracks(material: Material, path: Path, progress: Progress) -> None:
     progress.total += len(project.range)
     step = progress.part("Tracking points", len(project.range))
     found = track_points(material.ready_pack, project.video.size, table[:, 1:].astype(np.float32), project.range, step)
-    write_tracks(path, found, table[:, 0].astype(np.int32), project.video.size, project.video.rate)
+    subjects = table[:, 0].astype(np.int32)
+    track_format(path).write(path, TrackSet(found, subjects, project.video.size, project.video.rate))
 
 
 def report(path: Path, body: dict[str, Any]) -> None:
-    with beside(path) as temporary:
+    with whole(path) as temporary:
         temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,6 @@ where in the file it hurts. engine/batch.py carries a recipe out.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ from engine.errors import RecipeError
 from engine.media.formats import FORMATS
 from engine.methods import METHODS, method
 from engine.segmentation import SEGMENTERS
+from engine.strict import parse_strict, shown
 
 MAX_BYTES = 64 * 2**20
 MAX_RATE = 1000
@@ -84,28 +84,6 @@ def read_recipe(path: Path) -> Recipe:
     body = parse_strict(text, path.name)
     check_recipe(body)
     return Recipe(path.stem, path.parent, body)
-
-
-def parse_strict(text: str, name: str) -> Any:
-    """JSON without NaN, infinities, duplicate keys or bottomless nesting."""
-
-    def constant(value: str) -> Any:
-        raise RecipeError(f"{name} holds {value}, which is not a number that can be used.")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        value = dict(items)
-        if len(value) != len(items):
-            twice = next(key for i, (key, _) in enumerate(items) if key in dict(items[:i]))
-            raise RecipeError(f"{name} has the key {shown(twice)} twice in one place; keep one.")
-        return value
-
-    try:
-        return json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
-    except RecursionError as error:
-        raise RecipeError(f"{name} is nested too deeply for a recipe.") from error
-    except ValueError as error:
-        where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "a number"
-        raise RecipeError(f"{name} is not valid JSON ({where}); mend it and run again.") from error
 
 
 # --- checking ---------------------------------------------------------------------------------------------
@@ -265,11 +243,6 @@ def _check_export(export: Any) -> None:
         _integer(export["quality"], "export.quality")
         if not 0 <= export["quality"] <= 51:
             raise RecipeError(f"export.quality must be from 0 (best) to 51, not {export['quality']}.")
-
-
-def shown(value: Any) -> str:
-    """A value as it may stand in a sentence: short, one line, printable."""
-    return repr(value)[:40].encode("ascii", "backslashreplace").decode()
 
 
 def _one_of(value: Any, allowed: tuple[str, ...], where: str) -> None:

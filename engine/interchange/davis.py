@@ -1,17 +1,19 @@
-"""DAVIS / YouTube-VOS masks: one indexed PNG per frame, index = subject id, 0 = background."""
+"""DAVIS / YouTube-VOS masks: one indexed PNG per frame, index = subject id, 0 = background. Soft edges are not kept."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from engine.errors import MediaError
-
-INSIDE = 128  # alpha from which a pixel counts as inside
+from engine.interchange.files import whole
+from engine.interchange.masks import INSIDE, Alphas, Masks, frame_name, stills_by_number
+from engine.media.probe import check_file
+from engine.types import FrameIndex, Video
 
 
 def palette() -> bytes:
@@ -36,17 +38,58 @@ def index_map(size: tuple[int, int], masks: Iterable[tuple[int, np.ndarray | Non
     return indices
 
 
-def write_masks(folder: Path, frame: int, indices: np.ndarray) -> Path:
-    """Writes `folder/%05d.png`. Raises MediaError when the disk does not take it."""
-    image = Image.fromarray(indices, mode="P")
-    image.putpalette(palette())
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    path = folder / f"{frame:05d}.png"
+def write(folder: Path, masks: Masks, video: Video) -> None:
+    """Writes `folder/%05d.png`, named by absolute frame. Raises MediaError when the disk does not take it."""
+    with whole(folder) as temporary:
+        temporary.mkdir()
+        for frame, alphas in masks.numbered():
+            image = Image.fromarray(index_map(masks.size, alphas.items()), mode="P")
+            image.putpalette(palette())
+            buffer = io.BytesIO()
+            image.save(buffer, format="PNG")
+            (temporary / frame_name(frame)).write_bytes(buffer.getvalue())
+
+
+def read(folder: Path, size: tuple[int, int]) -> Masks:
+    """Reads a folder of indexed pictures; grey ones hold the index as their value, coloured ones the palette's colours.
+
+    Raises:
+        MediaError: now or while the frames are gone through: no such pictures, another size, a damaged picture, colours
+            that are not the palette's.
+    """
+    stills = stills_by_number(folder, size)
+    subjects: set[int] = set()
+    for still in stills.values():
+        subjects.update(int(index) for index in np.unique(_indices(still)) if index)
+    return Masks(size, tuple(sorted(subjects)), tuple(stills), _alphas(stills))
+
+
+def _alphas(stills: dict[FrameIndex, Path]) -> Iterator[Alphas]:
+    for still in stills.values():
+        indices = _indices(still)
+        yield {int(index): np.where(indices == index, 255, 0).astype(np.uint8) for index in np.unique(indices) if index}
+
+
+def _indices(still: Path) -> np.ndarray:
+    """(H, W) uint8."""
     try:
-        path.write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise MediaError(
-            f"Cannot write the masks to {folder.name}: {error.strerror}; check free space and permissions."
-        ) from error
-    return path
+        with Image.open(check_file(still), formats=["PNG"]) as image:
+            if image.mode in ("P", "L", "1"):
+                return np.array(image, np.uint8)
+            pixels = np.array(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(f"“{still.name}” is damaged, cut off or no PNG; write the masks again.") from error
+    found = None if pixels.ndim != 3 or pixels.dtype != np.uint8 else _by_colour(pixels[..., :3])
+    if found is None:
+        raise MediaError(f"“{still.name}” has colours that are not those of the DAVIS palette; save indexed PNGs.")
+    return found
+
+
+def _by_colour(pixels: np.ndarray) -> np.ndarray | None:
+    """(H, W) uint8 index of each pixel's colour in the palette; None where a colour is not in it."""
+    weights = np.array([65536, 256, 1])
+    colours = np.frombuffer(palette(), np.uint8).reshape(256, 3) @ weights
+    order = np.argsort(colours)
+    wanted = pixels @ weights
+    index = order[np.minimum(np.searchsorted(colours[order], wanted), 255)]
+    return index.astype(np.uint8) if (colours[index] == wanted).all() else None

@@ -1,36 +1,90 @@
-"""Point tracks as npz, the fields of DESIGN §11."""
+"""What track formats have in common: point tracks with what is needed to place them in a clip."""
 
 from __future__ import annotations
 
-import io
-import os
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
 from engine.errors import MediaError
-from engine.types import Tracks
+from engine.types import FrameIndex, Tracks
+
+MAX_POINTS = 20_000
+MAX_VALUES = 50_000_000
+"""Frames times points."""
+MAX_FRAME = 10_000_000
+FARTHEST = 1e6  # px
 
 
-def write_tracks(path: Path, tracks: Tracks, subjects: np.ndarray, size: tuple[int, int], rate: Fraction) -> None:
-    """Writes tracks (see `Tracks`), the subject of each point (P,) and the clip's size and rate; beside and renamed."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        tracks=tracks.xy.astype(np.float32),
-        visibility=tracks.visible.astype(bool),
-        confidence=tracks.confidence.astype(np.float32),
-        queries=tracks.queries.astype(np.float32),
-        subject=subjects.astype(np.int32),
-        size=np.array(size, np.int32),
-        fps=np.array([rate.numerator, rate.denominator], np.int64),
-        frame0=np.int64(tracks.frame0),
-    )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise MediaError(f"Cannot write {path.name}: {error.strerror}; check free space and permissions.") from error
+@dataclass(frozen=True, eq=False, slots=True)
+class TrackSet:
+    """Tracks with the subject of each point, (P,) int32 (0 = none), and the clip's size (H, W) and rate."""
+
+    tracks: Tracks
+    subjects: np.ndarray
+    size: tuple[int, int]
+    rate: Fraction
+
+
+def checked(found: TrackSet, name: str) -> TrackSet:
+    """Tracks that somebody brought, as the house has them: float32, finite also where a point is not seen.
+
+    Raises:
+        MediaError: shapes that do not belong together, nothing in it, too many points, values that cannot be.
+    """
+    tracks = found.tracks
+    length, count = tracks.xy.shape[:2] if tracks.xy.ndim == 3 else (0, 0)
+    shapes = (tracks.xy.shape, tracks.visible.shape, tracks.confidence.shape, tracks.queries.shape, found.subjects.shape)
+    if shapes != ((length, count, 2), (length, count), (length, count), (count, 3), (count,)) or not length * count:
+        raise MediaError(f"{name} holds no tracks, or parts of different length; export the tracks again.")
+    check_count(count, length, name)
+    if not 0 <= tracks.frame0 <= MAX_FRAME:
+        raise MediaError(f"{name} starts at frame {tracks.frame0}, which no clip has; export the tracks again.")
+    seen = tracks.xy[tracks.visible]
+    numbers = (seen, tracks.confidence, tracks.queries)
+    if not all(np.isfinite(one).all() for one in numbers) or (np.abs(seen) > FARTHEST).any():
+        raise MediaError(f"{name} has positions that are not numbers of a picture; export the tracks again.")
+    xy = tracks.xy.astype(np.float32)
+    usable = np.all(np.isfinite(xy) & (np.abs(xy) <= FARTHEST), axis=2)
+    if not usable.all():
+        xy = between(xy, usable)
+    visible, confidence = tracks.visible.astype(bool), tracks.confidence.astype(np.float32)
+    return replace(found, tracks=Tracks(xy, visible, confidence, tracks.queries.astype(np.float32), tracks.frame0))
+
+
+def check_count(points: int, frames: int, name: str) -> None:
+    """Raises MediaError for more points or positions than can be worked with."""
+    if points > MAX_POINTS or points * frames > MAX_VALUES:
+        raise MediaError(f"{name} has {points} points on {frames} frames; at most {MAX_POINTS} can be read: leave some out.")
+
+
+def check_track_size(found: tuple[int, int], wanted: tuple[int, int], name: str) -> None:
+    """Raises MediaError when tracks are of a clip of another (H, W)."""
+    if tuple(found) != tuple(wanted):
+        was, clip = f"{found[1]}×{found[0]}", f"{wanted[1]}×{wanted[0]}"
+        raise MediaError(f"The tracks in {name} are of a clip of {was} px and this one has {clip} px; bring those of this clip.")
+
+
+def between(xy: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(T, P, 2) float32 with what is not `known` (T, P) filled in: on a line between neighbours, held at the ends, else 0."""
+    filled = np.where(known[..., None], xy, 0).astype(np.float32)
+    frames = np.arange(len(xy))
+    for point in np.flatnonzero(known.any(axis=0) & ~known.all(axis=0)):
+        here = known[:, point]
+        for axis in range(2):
+            filled[~here, point, axis] = np.interp(frames[~here], frames[here], xy[here, point, axis])
+    return filled
+
+
+def first_seen(xy: np.ndarray, visible: np.ndarray, frame0: FrameIndex) -> np.ndarray:
+    """(P, 3) float32 queries (frame, x, y): where each point is seen first, or its place on the first frame."""
+    at = visible.argmax(axis=0)
+    return np.column_stack([at + frame0, xy[at, np.arange(xy.shape[1])]]).astype(np.float32)
+
+
+def from_positions(xy: np.ndarray, known: np.ndarray, frame0: FrameIndex, size: tuple[int, int], rate: Fraction) -> TrackSet:
+    """Tracks of a format that says where points are seen and nothing else: xy (T, P, 2), `known` (T, P)."""
+    whole = between(xy, known)
+    tracks = Tracks(whole, known, known.astype(np.float32), first_seen(whole, known, frame0), frame0)
+    return TrackSet(tracks, np.zeros(xy.shape[1], np.int32), size, rate)

@@ -1,0 +1,145 @@
+"""Pickles from others: dictionaries, lists, numbers, text and arrays of numbers, and nothing else.
+
+A pickle is a program. Whatever it names is looked up here: a few names stand for arrays of numbers and are answered by
+stand-ins that only take bytes apart; every other name is refused before anything is called. NumPy itself is never driven
+by the pickle. The interpreter in Python is used, since the one in C sets memory aside for whatever index a file names.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import MediaError
+from engine.media.probe import check_file
+
+MAX_BYTES = 4 * 2**30
+KIND = re.compile(r"b1|[iu][1248]|f[248]")
+# Python 2, Python 3 and NumPy 2 have different homes for the same things.
+HOMES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric"}
+BROKEN = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
+    MemoryError, RecursionError, AssertionError, NotImplementedError, NameError, OSError, struct.error,
+)  # fmt: skip
+
+
+class Refused(Exception):
+    """The pickle wants something that is not data."""
+
+
+class ArrayPart:
+    """An array, or the kind of one, while the pickle is taken apart."""
+
+    __slots__ = ("kind", "value")
+
+    def __init__(self, kind: np.dtype | None = None, value: np.ndarray | None = None) -> None:
+        self.kind, self.value = kind, value
+
+    def __setstate__(self, state: Any) -> None:
+        if self.kind is not None:  # of a kind: (version, byte order, …)
+            self.kind = self.kind.newbyteorder(">" if state[1] == ">" else "<")
+            return
+        _, shape, kind, columns_first, content = state
+        self.value = _filled(content, kind, shape, "F" if columns_first else "C")
+
+
+class Name:
+    """What stands for a name of NumPy's in a pickle; can be called and nothing else."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._make(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise Refused("a name that is changed")
+
+
+def load_pickle(path: Path) -> Any:
+    """What a pickle holds. Arrays are `ArrayPart`s: see `array_of`.
+
+    Raises:
+        MediaError: it holds more than plain data and arrays of numbers, is damaged, or larger than 4 GB.
+    """
+    file = check_file(path)
+    if file.stat().st_size > MAX_BYTES:
+        raise MediaError(f"{path.name} is larger than {MAX_BYTES // 2**30} GB; save one clip's points alone.")
+    try:
+        with open(file, "rb") as opened:
+            return _Unpickler(opened, encoding="latin1").load()
+    except Refused as error:
+        raise MediaError(f"{path.name} holds {error}, not only arrays, and is not opened: it could run a program.") from error
+    except BROKEN as error:
+        raise MediaError(f"{path.name} is damaged or no pickle of arrays; save it again.") from error
+
+
+def array_of(value: Any) -> np.ndarray | None:
+    """The array that stands in what `load_pickle` gave; None for anything else."""
+    return value.value if isinstance(value, ArrayPart) else None
+
+
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
+    def find_class(self, module: str, name: str) -> Any:
+        if module in HOMES and name in MAKERS:
+            return Name(MAKERS[name])
+        if (module, name) == ("_codecs", "encode"):
+            return Name(_latin)
+        raise Refused(f"“{module[:40]}.{name[:40]}”".encode("ascii", "backslashreplace").decode())
+
+    def persistent_load(self, key: Any) -> Any:
+        raise Refused("a reference to something outside")
+
+    def get_extension(self, code: int) -> None:
+        raise Refused("an extension")
+
+
+def _latin(text: Any, coding: Any = "latin1") -> bytes:
+    if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
+        raise Refused("coded text")
+    return text.encode("latin1")
+
+
+def _kind(code: Any, *flags: Any) -> ArrayPart:
+    if not isinstance(code, str) or not KIND.fullmatch(code):
+        raise Refused(f"arrays of {str(code)[:20]!a}")
+    return ArrayPart(kind=np.dtype(code))
+
+
+def _empty(*arguments: Any) -> ArrayPart:
+    return ArrayPart()
+
+
+def _array(*arguments: Any) -> ArrayPart:
+    raise Refused("an array made without content")
+
+
+def _from_buffer(content: Any, kind: Any, shape: Any, order: Any = "C") -> ArrayPart:
+    return ArrayPart(value=_filled(content, kind, shape, order))
+
+
+def _scalar(kind: Any, content: Any) -> ArrayPart:
+    return ArrayPart(value=_filled(content, kind, (), "C"))
+
+
+def _filled(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+    if isinstance(content, str):  # of Python 2
+        content = content.encode("latin1")
+    if not isinstance(content, bytes | bytearray) or not isinstance(kind, ArrayPart) or kind.kind is None:
+        raise Refused("arrays of something else than numbers")
+    if not isinstance(shape, tuple) or len(shape) > 8 or any(type(side) is not int or side < 0 for side in shape):
+        raise ValueError("shape")
+    return np.frombuffer(content, kind.kind).reshape(shape, order="F" if order == "F" else "C")
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "_reconstruct": _empty, "ndarray": _array, "dtype": _kind, "_frombuffer": _from_buffer, "scalar": _scalar,
+}  # fmt: skip
