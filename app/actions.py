@@ -66,3 +66,17 @@ def checked(name: str, args: dict[str, Any]) -> tuple[Action, dict[str, Any]]:
     if needed:
         raise RecipeError(f"The action {name} needs the argument {needed[0]!r}.")
     return action, args
+
+
+OWN_ACTS = {"undo": (), "redo": (), "select_subject": ("subject",), "choose_take": ("frame", "key")}
+"""Acts that are no pure function of the document, with their arguments; they are carried out by app/session.py."""
+
+
+def check_own_act(name: str, args: dict[str, Any]) -> None:
+    """Raises RecipeError, by name, for an argument that an act of the session does not take, or lacks."""
+    wrong = sorted(set(args) - set(OWN_ACTS[name]))
+    if wrong:
+        raise RecipeError(f"The action {name} has no argument {wrong[0][:40]!r}.")
+    missing = [one for one in OWN_ACTS[name] if one not in args]
+    if missing:
+        raise RecipeError(f"The action {name} needs the argument {missing[0]!r}.")

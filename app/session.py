@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from app.actions import checked
+from app.actions import OWN_ACTS, check_own_act, checked
 from app.shelf import Shelf
 from app.view import segments_view, view_of
 from engine import (
@@ -28,12 +28,13 @@ from engine import (
     JobManager,
     Material,
     ProjectError,
-    RecipeError,
     Summary,
     Viewer,
     acts,
     backups_of,
+    cache_bytes,
     check_file,
+    clean_cache,
     copy_project,
     draw_sample,
     find_clip,
@@ -47,23 +48,12 @@ from engine import (
 )
 
 IDENTITY = re.compile(r"[0-9a-f]{12}")
-OWN_ACTS = {"undo": (), "redo": (), "select_subject": ("subject",), "choose_take": ("frame", "key")}
-"""Acts that are no pure function of the document, with their arguments; the others are in app/actions.py."""
+LOOK_AGAIN = 5.0  # seconds before something that others change is looked at again
 CARRY_AFTER = 1.5  # seconds without a new mark before masks are carried in the background
 
 
 class UnknownProject(ProjectError):
     """There is no project of that id."""
-
-
-def _check_args(name: str, args: dict[str, Any]) -> None:
-    """Raises RecipeError, by name, for an argument that an act of the session does not take, or lacks."""
-    wrong = sorted(set(args) - set(OWN_ACTS[name]))
-    if wrong:
-        raise RecipeError(f"The action {name} has no argument {wrong[0][:40]!r}.")
-    missing = [one for one in OWN_ACTS[name] if one not in args]
-    if missing:
-        raise RecipeError(f"The action {name} needs the argument {missing[0]!r}.")
 
 
 class Session:
@@ -79,6 +69,7 @@ class Session:
         self._backups = BackupClock(folder, lambda: self.editor.rev)
         self.editor.changed = self._changed
         self._works = False
+        self._cache_size = (0.0, -1)
         self.question: tuple[int, str, str] | None = None
         """Open question about a take that reaches outside the mask: frame, key, sentence."""
         self._picked: dict[int, str] = {}
@@ -131,7 +122,7 @@ class Session:
         under `went` what was taken back or brought again, and on which frame (None = no certain one).
         """
         if name in OWN_ACTS:
-            _check_args(name, args)
+            check_own_act(name, args)
         if name in ("undo", "redo"):
             return self._travel(name)
         if name == "select_subject":
@@ -190,6 +181,19 @@ class Session:
         pack = self.material.pack
         done = pack is not None and pack.complete
         return None if done or self.missing_clip() or self.editor.why_read_only else self.submit("prepare")
+
+    def cache_size(self) -> int:
+        """Bytes of the project's cache, as of a few seconds ago."""
+        looked, known = self._cache_size
+        if known < 0 or time.monotonic() - looked > LOOK_AGAIN:
+            looked, known = self._cache_size = time.monotonic(), cache_bytes(self.editor.workspace.folder)
+        return known
+
+    def clean_cache(self) -> None:
+        """Takes away what was computed and begins to prepare the clip again."""
+        clean_cache(self.editor.workspace.folder)
+        self._cache_size = (0.0, -1)
+        self.prepare()
 
     def missing_clip(self) -> str:
         """A sentence when the clip is gone from where it was, else ""."""
@@ -258,7 +262,7 @@ class SessionStore:
         self._lock = threading.RLock()
         self._open: dict[str, Session] = {}
         sweep_parts(home)
-        self._summaries: dict[Path, Summary] = {}
+        self._summaries: dict[Path, tuple[float, Summary]] = {}
 
     def get(self, identity: str) -> Session:
         """Raises ProjectError for an id that is none, or that no project has."""
@@ -372,13 +376,18 @@ class SessionStore:
     def summaries(self) -> list[tuple[str, Summary]]:
         """The projects known here by id, those changed last first. One that has not changed is not looked at again."""
         places = {path.name: path for path in self.home.glob("*") if IDENTITY.fullmatch(path.name)} | self.shelf.outside
-        found = {one: self._summary(folder) for one, folder in places.items() if (folder / "project.db").exists()}
+        found = {one: self._summary(one, folder) for one, folder in places.items() if (folder / "project.db").exists()}
         return sorted(found.items(), key=lambda item: item[1].changed, reverse=True)
 
-    def _summary(self, folder: Path) -> Summary:
-        known = self._summaries.get(folder)
-        if known is None or known.changed != last_change(folder):
-            known = self._summaries[folder] = summary_of(folder)
+    def _summary(self, identity: str, folder: Path) -> Summary:
+        """Of an open project from its document; of another one read anew when it has changed, but not all the time."""
+        session = self._open.get(identity)
+        if session is not None:
+            return summary_of(folder, session.editor.project)
+        looked, known = self._summaries.get(folder, (0.0, None))
+        if known is None or (known.changed != last_change(folder) and time.monotonic() - looked > LOOK_AGAIN):
+            known = summary_of(folder)
+            self._summaries[folder] = time.monotonic(), known
         return known
 
     def close(self) -> None:

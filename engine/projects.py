@@ -15,6 +15,7 @@ from engine.documents import rewrite
 from engine.entries import CheckedPack
 from engine.errors import EngineError, ProjectError
 from engine.journal import Journal
+from engine.project import Project
 from engine.workspace import Workspace
 
 
@@ -44,17 +45,18 @@ def last_change(folder: Path) -> float:
     return max(times, default=0.0)
 
 
-def summary_of(folder: Path) -> Summary:
-    """Reads what a list shows, whoever has the project open. Never raises for a project that cannot be opened."""
+def summary_of(folder: Path, project: Project | None = None) -> Summary:
+    """What a list shows, whoever has the project open; `project` is its document where it is at hand.
+
+    Never raises for a project that cannot be opened.
+    """
     changed = last_change(folder)
-    try:
-        journal = Journal(folder, to_read=True)
-    except EngineError as error:
-        return Summary(folder, folder.name, changed=changed, trouble=str(error))
-    try:
-        project = journal.project
-    finally:
-        journal.close()
+    if project is None:
+        try:
+            with contextlib.closing(Journal(folder, to_read=True)) as journal:
+                project = journal.project
+        except EngineError as error:
+            return Summary(folder, folder.name, changed=changed, trouble=str(error))
     video, edit = project.video, project.edit
     return Summary(
         folder=folder,
@@ -62,7 +64,7 @@ def summary_of(folder: Path) -> Summary:
         clip=Path(video.path).name,
         digest=video.digest,
         frames=video.frames,
-        seconds=float(video.seconds()[-1]) + float(1 / video.rate),
+        seconds=float((video.pts[-1] - video.pts[0]) * video.time_base + 1 / video.rate),
         size=video.size,
         anchors=len(edit.anchors),
         approved=len(edit.approved),

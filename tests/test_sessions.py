@@ -209,3 +209,15 @@ def test_half_of_a_project_is_never_seen_and_what_a_killed_editor_left_is_swept(
     again = stores.new()
     assert list(stores.home.iterdir()) == [] and again.summaries() == []
     assert rested(again.sample()).editor.project.name == rested(again.sample()).editor.project.name == "Sample: balloon"
+
+
+def test_listing_projects_reads_no_document_of_an_open_one(stores, clip, monkeypatch):
+    store = stores.new()
+    session = rested(store.create(clip, name="Before"))
+
+    def never(*args, **more):
+        raise AssertionError("a document was read from the disk")
+
+    monkeypatch.setattr("engine.projects.Journal", never)
+    session.do("rename", {"name": "After"})
+    assert [one.name for _, one in store.summaries()] == ["After"]

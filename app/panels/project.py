@@ -12,7 +12,7 @@ import gradio as gr
 
 from app.panels.base import Panel
 from app.session import Session, SessionStore
-from engine import AnotherClip, Summary, backups_of, cache_bytes, clean_cache
+from engine import AnotherClip, Summary, backups_of
 
 LIST_SCRIPT = """
 /* events: 'pick' */
@@ -79,9 +79,8 @@ def build(store: SessionStore) -> Panel:
 
 def _state(session: Session, gone: str) -> str:
     """Whether everything is saved, or why nothing can be; what the cache takes."""
-    folder = session.editor.workspace.folder
     said = session.editor.why_read_only or "Every change is on disk the moment it is made."
-    lines = [said, *([gone] if gone else []), f"Cache of this project: {_size(cache_bytes(folder))}."]
+    lines = [said, *([gone] if gone else []), f"Cache of this project: {_size(session.cache_size())}."]
     kind = "readonly" if session.editor.why_read_only else "missing" if gone else "saved"
     return f'<div class="al-facts" data-state="{kind}">{"<br>".join(map(html.escape, lines))}</div>'
 
@@ -141,5 +140,4 @@ def set_limit(store: SessionStore, gigabytes: float) -> None:
 
 
 def clean(session: Session) -> None:
-    clean_cache(session.editor.workspace.folder)
-    session.prepare()
+    session.clean_cache()
