@@ -114,6 +114,8 @@ class Journal:
         self._lock = threading.RLock()
         self._holds = FileLock(folder / LOCK)
         self._rows = DocumentRows()
+        self._merge: str | None = None  # of the act before, unless undo or redo came between
+        self._acted = 0.0
         self._drag: list[int] = []  # parts that the row at the head alone uses, should it be written over
         self._db: sqlite3.Connection
         self._open()
@@ -231,9 +233,8 @@ class Journal:
             try:
                 with Transaction(self._db) as db:
                     db.execute("delete from act where id > ?", (head,))
-                    row = db.execute("select merge, at from act where id = ?", (head,)).fetchone()
                     document = self._rows.write(db, project)
-                    if merge and row and row[0] == merge and abs(time.time() - row[1]) < PAUSE:
+                    if merge and merge == self._merge and time.monotonic() - self._acted < PAUSE:
                         db.execute("update act set document = ?, at = ? where id = ?", (document, time.time(), head))
                         self._rows.release(db, drag, project)
                     else:
@@ -242,7 +243,7 @@ class Journal:
             except BaseException:
                 self._rows.drop()
                 raise
-            self._drag = self._rows.settle()
+            self._drag, self._merge, self._acted = self._rows.settle(), merge, time.monotonic()
             self._rev, self._project = self._rev + 1, project
             return project
 
@@ -327,7 +328,7 @@ class Journal:
             ((label, place),) = self._read("select label, place from act where id = ?", head if back else target)
             with Transaction(self._db) as db:
                 self._advance(db, target)
-            self._drag, self.moved = [], (label, place)
+            self._drag, self._merge, self.moved = [], None, (label, place)
             self._rev, self._project = self._rev + 1, project
             return project
 

@@ -368,14 +368,14 @@ class UndoMachine(RuleBasedStateMachine):
     @rule()
     def restart(self):
         self.journal.close()
-        self.journal = Journal(self.folder)
+        self.journal, self.dragging = Journal(self.folder), False
 
     @rule()
     def crash_and_reopen(self):
         copy = as_after_a_crash(self.folder)
         self.journal.close()
         self.folder = copy
-        self.journal = Journal(self.folder)
+        self.journal, self.dragging = Journal(self.folder), False
 
     @invariant()
     def same_as_model(self):
