@@ -7,6 +7,7 @@ panel, recipe, named endpoint) meets the same rules.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.types import Anchor, FrameIndex, FrameRange, Keyframe, Point, Stroke
 # Subject colours: the order of the DAVIS palette's neighbours, lightened so that they read on dark pictures
 # and stay apart for colour-blind eyes (Okabe–Ito).
 SUBJECT_COLOURS = ("#56b4e9", "#e69f00", "#cc79a7", "#f0e442", "#009e73", "#d55e00", "#0072b2", "#b0b0b0")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+KEY = re.compile(r"[0-9a-f]{64}")
 MAX_SUBJECTS = 255
 MAX_STROKE_POINTS = 20_000
 
@@ -196,6 +199,57 @@ def set_edit(project: Project, **changes: Any) -> Project:
 
 def rename(project: Project, *, name: str) -> Project:
     return replace(project, name=clean_name(name) or project.name)
+
+
+# --- documents from others --------------------------------------------------------------------------------
+
+
+def check_document(project: Project) -> None:
+    """What every act keeps to, checked over a whole document that somebody else has made.
+
+    Raises:
+        ProjectError, RecipeError: the first thing that no act could have made.
+    """
+    span, subjects = project.range, {subject.id for subject in project.subjects}
+    height, width = project.video.size
+    if not (_is_int(height) and _is_int(width) and height > 0 and width > 0 and project.video.frames > 0):
+        raise ProjectError("The project's clip has no size or no frames.")
+    set_range(project, start=span.start, stop=span.stop)
+    if not isinstance(project.name, str) or len(subjects) < len(project.subjects) or not project.edits:
+        raise ProjectError("The project's name, subjects or edits are not what they must be.")
+    for subject in project.subjects:
+        shape_subject(project, subject=subject.id, name=subject.name, feather=subject.feather, grow=subject.grow)
+        if not _is_int(subject.id) or not 1 <= subject.id <= MAX_SUBJECTS or not COLOUR.fullmatch(str(subject.colour)):
+            raise ProjectError(f"Subject {str(subject.id)[:20]} has no right number or colour.")
+    for key in project.keyframes:
+        _check_marks(project, key)
+    for anchor in (anchor for edit in project.edits for anchor in edit.anchors):
+        _check_frame(project, anchor.frame)
+        _check_keys(*(take.key for take in anchor.takes), anchor.chosen, anchor.region)
+        if not all(isinstance(take.label, str) and isinstance(take.config, dict) for take in anchor.takes):
+            raise ProjectError(f"A take of anchor {anchor.frame} is not what it must be.")
+    if not all(isinstance(edit.method, str) and isinstance(edit.config, dict) for edit in project.edits):
+        raise ProjectError("An edit's method or config is not what it must be.")
+
+
+def _check_marks(project: Project, key: Keyframe) -> None:
+    _check_frame(project, key.frame)
+    project.subject(key.subject)
+    _check_keys(key.mask, key.imported)
+    for point in key.points:
+        _inside(project, point.x, point.y)
+        if point.label not in (1, -1):
+            raise ProjectError(f"A point on frame {key.frame} is neither inside nor outside.")
+    if key.box is not None:
+        checked_box(project, key.box)
+    bare = replace(project, keyframes=())
+    for stroke in key.strokes:
+        add_stroke(bare, frame=key.frame, subject=key.subject, xy=stroke.xy, radius=stroke.radius, mode=stroke.mode)
+
+
+def _check_keys(*keys: Any) -> None:
+    if not all(key is None or (isinstance(key, str) and KEY.fullmatch(key)) for key in keys):
+        raise ProjectError("A picture is named by what is not the key of a stored object.")
 
 
 # --- checks -----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from engine.types import Anchor, Edit, Keyframe, Stroke
 
 TABLE = "create table if not exists part (id integer primary key, body blob not null)"
 MOST_KEPT = 50_000  # parts in memory
+MOST_BYTES = 256 * 2**20  # of one row, unpacked
 T = TypeVar("T")
 
 
@@ -170,8 +171,12 @@ def squeeze(body: dict[str, Any]) -> bytes:
 
 
 def unsqueeze(row: bytes) -> dict[str, Any]:
-    """Raises ValueError or zlib.error for what is none."""
-    return json.loads(zlib.decompress(row))
+    """Raises ValueError or zlib.error for what is none, or is larger than a document can be: it may come from others."""
+    inflate = zlib.decompressobj()
+    raw = inflate.decompress(row, MOST_BYTES)
+    if not inflate.eof:
+        raise ValueError("a row is cut off or too large")
+    return json.loads(raw)
 
 
 def rewrite(db: sqlite3.Connection, *, name: str = "", clip: str = "") -> None:

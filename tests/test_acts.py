@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine import acts
 from engine.errors import EngineError, ProjectError, RecipeError
-from engine.types import Take
+from engine.types import Anchor, FrameRange, Point, Stroke, Take
 from tests.test_journal import blank, full
 
 
@@ -97,3 +97,29 @@ def test_numbers_are_finite_and_in_range_or_refused(value):
         assert 0 <= acts.number_in(value, 0, 10, "it") <= 10
     except RecipeError as error:
         assert "it must be a number" in str(error)
+
+
+WRONG = {
+    "no frame": lambda p: replace(p, keyframes=(replace(p.keyframes[0], frame=99),)),
+    "no subject": lambda p: replace(p, keyframes=(replace(p.keyframes[0], subject=7),)),
+    "no number": lambda p: replace(p, keyframes=(replace(p.keyframes[0], points=(Point(float("nan"), 1),)),)),
+    "text for a number": lambda p: replace(p, keyframes=(replace(p.keyframes[0], points=(Point("1", 1),)),)),
+    "a path for a key": lambda p: replace(p, keyframes=(replace(p.keyframes[0], mask="../../x"),)),
+    "a range outside": lambda p: replace(p, range=FrameRange(0, 99)),
+    "style for a colour": lambda p: replace(p, subjects=(replace(p.subjects[0], colour="red;background:url(//x)"),)),
+    "a list for a name": lambda p: replace(p, subjects=(replace(p.subjects[0], name=["x"]),)),
+    "twice a subject": lambda p: replace(p, subjects=p.subjects * 2),
+    "no edit": lambda p: replace(p, edits=()),
+    "a list for a config": lambda p: p.with_edit(replace(p.edit, config=[1])),
+    "an anchor outside": lambda p: p.with_edit(replace(p.edit, anchors=(Anchor(-3),))),
+    "a stroke without end": lambda p: replace(
+        p, keyframes=(replace(p.keyframes[0], strokes=(Stroke(((0.0, 0.0),) * 30_000, 3.0),)),)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_document_that_no_act_could_have_made_is_refused(name):
+    acts.check_document(full())
+    with pytest.raises(EngineError):
+        acts.check_document(WRONG[name](full()))

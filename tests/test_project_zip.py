@@ -2,10 +2,13 @@
 
 import json
 import os
+import random
 import sqlite3
 import stat
 import struct
 import zipfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,3 +193,35 @@ def test_a_full_disk_and_a_cancel_leave_no_zip(editor, tmp_path):
     pack_project(editor.workspace.folder, tmp_path / "p.zip", None)
     with pytest.raises(ProjectError, match="exists"):
         pack_project(editor.workspace.folder, tmp_path / "p.zip", None)
+
+
+def test_a_project_that_anchorline_did_not_make_and_rows_that_unpack_for_ever_are_refused(project, tmp_path):
+    hostile = full()
+    hostile = replace(hostile, keyframes=(replace(hostile.keyframes[0], mask="../../etc/passwd"),))
+    Journal.create(tmp_path / "hostile", hostile).close()
+    with pytest.raises(ProjectError, match="key of a stored object"):
+        import_project(zipped(tmp_path / "hostile", tmp_path / "h.zip"), tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    with sqlite3.connect(project / "project.db") as db:
+        db.execute("update act set document = ?", (zlib.compress(b"[" + b" " * 300 * 2**20 + b"]", 9),))
+    with pytest.raises(ProjectError, match="damaged"):
+        import_project(zipped(project, tmp_path / "bomb.zip"), tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_flipped_bits_anywhere_are_refused_or_change_nothing(project, tmp_path):
+    raw = zipped(project, tmp_path / "p.zip").read_bytes()
+    wanted = json.dumps(to_json(Journal(project, to_read=True).project))
+    chance = random.Random(5)
+    for turn in range(60):
+        flipped = bytearray(raw)
+        for _ in range(chance.choice((1, 1, 5))):
+            flipped[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        (tmp_path / "flip.zip").write_bytes(flipped)
+        back = tmp_path / f"back{turn}"
+        try:
+            import_project(tmp_path / "flip.zip", back)
+        except ProjectError as error:
+            assert not back.exists() and "\n" not in str(error)
+        else:
+            assert json.dumps(to_json(Journal(back, to_read=True).project)) == wanted

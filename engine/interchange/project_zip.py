@@ -17,9 +17,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from engine import acts
 from engine.database import DATABASE, copy_database
 from engine.documents import rewrite
-from engine.errors import MediaError, ProjectError
+from engine.errors import MediaError, ProjectError, RecipeError
 from engine.journal import Journal
 
 # What belongs to a project (engine/workspace.py); a zip made by hand may hold the cache and exports too: left out.
@@ -151,7 +152,13 @@ def import_project(archive: Path, folder: Path) -> str:
     unpack_project(archive, folder)
     try:
         with contextlib.closing(Journal(folder)) as journal:
+            acts.check_document(journal.project)
             return journal.project.name
+    except (RecipeError, TypeError, ValueError, OverflowError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ProjectError(
+            f"{archive.name} holds a project that Anchorline did not make ({str(error)[:200]}); ask for another copy."
+        ) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
