@@ -110,6 +110,8 @@ def meta_count(folder: Path) -> int:
 def discard(folder: Path) -> None:
     """Takes an entry away: first from sight, then from the disk. Whoever reads it still has what it has opened."""
     gone = folder.with_name(f".gone-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    with contextlib.suppress(OSError):
+        (folder / "done.json").unlink()  # unfinished from here on, also where a folder in use cannot be renamed
     with contextlib.suppress(OSError):  # another process may be doing the same
         os.replace(folder, gone)
         if gone.is_file():
