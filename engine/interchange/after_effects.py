@@ -22,7 +22,9 @@ HEAD = "Adobe After Effects 8.0 Keyframe Data"
 FOOT = "End of Keyframe Data"
 HEADS = re.compile(r"Adobe After Effects [0-9.]{1,8} Keyframe Data")
 CENTRE = 0.5
+SAID = {"units per second", "source width", "source height", "source pixel aspect ratio", "comp pixel aspect ratio"}
 NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,2})?")
+LARGEST = 1e9
 BROADCAST = 0.005  # frames per second
 
 
@@ -96,7 +98,7 @@ def read(path: Path, size: tuple[int, int], rate: Fraction) -> TrackSet:
 
 
 def _parsed(text: str, name: str) -> _Found:
-    found, inside = _Found(), False
+    found, inside, title = _Found(), False, ""
     block: _Block | None = None
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         where = f"{name}, line {number}"
@@ -110,8 +112,8 @@ def _parsed(text: str, name: str) -> _Found:
         elif line.strip() == FOOT:
             inside = False
         elif cells[0]:
-            block = None
-        elif cells[1:4] == ["Frame", "X pixels", "Y pixels"]:
+            title, block = line, None
+        elif cells[1:4] == ["Frame", "X pixels", "Y pixels"] and "Anchor Point" not in title:
             block = {}
             found.blocks.append(block)
         elif cells[1] == "Frame":
@@ -119,8 +121,10 @@ def _parsed(text: str, name: str) -> _Found:
         elif block is not None:
             _take(cells, block, where)
             check_count(len(found.blocks), 1, name)
-        elif len(cells) >= 3 and not found.blocks and cells[1].lower().endswith(("second", "width", "height", "ratio")):
-            found.said[cells[1].lower()] = _number(cells[2], where)
+        elif len(cells) >= 3 and cells[1].lower() in SAID:
+            value = _number(cells[2], where)
+            if found.said.setdefault(cells[1].lower(), value) != value:
+                raise MediaError(f"{where}: keyframes of clips of different size or rate; keep those of one clip.")
     if inside or not found.said:
         raise MediaError(f"{name} is cut off: “{FOOT}” is missing; copy the keyframes again.")
     return found
@@ -136,7 +140,7 @@ def _take(cells: list[str], block: _Block, where: str) -> None:
 
 
 def _number(text: str, where: str) -> float:
-    if not NUMBER.fullmatch(text):
+    if not NUMBER.fullmatch(text) or abs(float(text)) > LARGEST:
         raise MediaError(f"{where}: {text[:20]!a} is not a number that can be used; copy the keyframes again.")
     return float(text)
 

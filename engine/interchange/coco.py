@@ -41,7 +41,7 @@ def mask_of(rle: Any, size: tuple[int, int], where: str) -> np.ndarray:
         shown = "×".join(str(side)[:9] for side in found[1::-1]) if isinstance(found, list) and len(found) == 2 else "of no size"
         raise MediaError(f"{where} is {shown} and the clip is {size[1]}×{size[0]} px; scale the masks to the clip.")
     pixels = size[0] * size[1]
-    runs = _unpacked(counts) if isinstance(counts, str) else _plain(counts, pixels)
+    runs = _unpacked(counts, pixels) if isinstance(counts, str) else _plain(counts, pixels)
     if runs is None or (runs < 0).any() or (runs > pixels).any() or int(runs.sum()) != pixels:
         raise MediaError(f"{where} has run lengths that do not fill {size[1]}×{size[0]} px; the file is damaged: write it again.")
     inside = (np.arange(len(runs)) % 2).astype(bool)
@@ -63,9 +63,9 @@ def _packed(counts: np.ndarray) -> str:
     return letters[used].tobytes().decode("ascii")
 
 
-def _unpacked(text: str) -> np.ndarray | None:
+def _unpacked(text: str, pixels: int) -> np.ndarray | None:
     """Run lengths, int64; None where the string is not one of COCO's."""
-    if not text or not text.isascii():
+    if not text or not text.isascii() or len(text) > GROUPS * (2 * pixels + 2):
         return None
     letters = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - FIRST
     if letters.min() < 0 or letters.max() > 0x3F or letters[-1] & MORE:

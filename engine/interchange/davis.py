@@ -12,6 +12,7 @@ from PIL import Image
 from engine.errors import MediaError
 from engine.interchange.files import whole
 from engine.interchange.masks import INSIDE, Alphas, Masks, frame_name, stills_by_number
+from engine.media.images import load_pixels
 from engine.media.probe import check_file
 from engine.types import FrameIndex, Video
 
@@ -62,6 +63,25 @@ def read(folder: Path, size: tuple[int, int]) -> Masks:
     for still in stills.values():
         subjects.update(int(index) for index in np.unique(_indices(still)) if index)
     return Masks(size, tuple(sorted(subjects)), tuple(stills), _alphas(stills))
+
+
+def is_indexed(stills: list[Path]) -> bool:
+    """Whether pictures hold an index for each pixel: the first has a palette, or the first that is not black its colours."""
+    for still in stills:
+        if _mode(still) == "P":
+            return True
+        pixels = load_pixels(still)
+        if pixels.shape[2:] != (3,) or pixels.dtype != np.uint8:
+            return False
+        indices = _by_colour(pixels)
+        if indices is None or indices.any():
+            return indices is not None
+    return False
+
+
+def _mode(still: Path) -> str:
+    with Image.open(check_file(still)) as image:
+        return image.mode
 
 
 def _alphas(stills: dict[FrameIndex, Path]) -> Iterator[Alphas]:

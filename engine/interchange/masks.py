@@ -101,7 +101,7 @@ def places(folder: Path, subjects: tuple[int, ...]) -> dict[int, Path]:
     """Where the pictures of each subject go: the counterpart of `by_subject`. Makes the folders."""
     folder.mkdir()
     if subjects in ((), (1,)):
-        return dict.fromkeys(subjects, folder)
+        return {1: folder}
     made = {subject: folder / str(subject) for subject in subjects}
     for place in made.values():
         place.mkdir()

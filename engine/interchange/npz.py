@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from fractions import Fraction
@@ -22,7 +25,7 @@ KINDS = {
 }  # fmt: skip
 BROKEN = (
     OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, OverflowError, NotImplementedError, RuntimeError,
-    SyntaxError, zipfile.BadZipFile, zlib.error,
+    SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 MAX_BYTES = 16 * MAX_VALUES
 
@@ -55,7 +58,7 @@ def read(path: Path, size: tuple[int, int], rate: Fraction) -> TrackSet:
     if not {"tracks", "visibility"} <= set(arrays):
         raise MediaError(f"{path.name} needs the arrays “tracks” and “visibility”; export the tracks again.")
     xy, visible = arrays["tracks"], arrays["visibility"]
-    frame0 = int(arrays.get("frame0", np.int64(0)).ravel()[:1].sum())
+    frame0 = int(arrays["frame0"]) if "frame0" in arrays and arrays["frame0"].shape == () else 0
     if xy.ndim != 3 or xy.shape[2] != 2 or visible.shape != xy.shape[:2] or not xy.size:
         raise MediaError(f"{path.name} holds no tracks, or parts of different length; export the tracks again.")
     if "size" in arrays:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from PIL import Image
-
 from engine.errors import MediaError
 from engine.interchange import after_effects, davis, grey, matte, npz, rgba, tapvid, tracks_csv, youtube_vis
-from engine.interchange.masks import Masks, by_subject
+from engine.interchange.masks import Masks, by_subject, values_of
 from engine.interchange.tracks import TrackSet
 from engine.types import Video
 
@@ -98,14 +96,10 @@ def mask_format_of(path: Path, size: tuple[int, int]) -> MaskFormat:
         if path.suffix.lower() in matte.SUFFIXES:
             return MASK_FORMATS["ffv1"]
         return mask_format(path)
-    stills = next(iter(by_subject(path, size).values()))
-    first = next(iter(stills.values()))
-    try:
-        with Image.open(first) as image:
-            mode = image.mode
-    except (OSError, ValueError, SyntaxError) as error:
-        raise MediaError(f"“{first.name}” is not a picture that can be read; write the masks again.") from error
-    return MASK_FORMATS["davis" if mode == "P" else "rgba" if mode in ("RGBA", "LA") else "grey"]
+    stills = list(next(iter(by_subject(path, size).values())).values())
+    if davis.is_indexed(stills):
+        return MASK_FORMATS["davis"]
+    return MASK_FORMATS["rgba" if values_of(stills[0]).shape[2:] in ((2,), (4,)) else "grey"]
 
 
 def track_format(path: Path) -> TrackFormat:

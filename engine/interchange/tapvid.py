@@ -82,7 +82,8 @@ def _shares(xy: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _pixels(shares: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return (shares.astype(np.float64) * (size[1], size[0]) - CENTRE).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # where a point is not seen anything may stand
+        return (shares.astype(np.float64) * (size[1], size[0]) - CENTRE).astype(np.float32)
 
 
 def _entry(content: Any, name: str) -> dict[Any, Any]:

@@ -41,11 +41,13 @@ def checked(found: TrackSet, name: str) -> TrackSet:
     check_count(count, length, name)
     if not 0 <= tracks.frame0 <= MAX_FRAME:
         raise MediaError(f"{name} starts at frame {tracks.frame0}, which no clip has; export the tracks again.")
-    seen = tracks.xy[tracks.visible]
-    numbers = (seen, tracks.confidence, tracks.queries)
-    if not all(np.isfinite(one).all() for one in numbers) or (np.abs(seen) > FARTHEST).any():
+    seen = tracks.xy[tracks.visible.astype(bool)]
+    if not all((np.abs(one) <= most).all() for one, most in ((seen, FARTHEST), (tracks.queries, MAX_FRAME))):
         raise MediaError(f"{name} has positions that are not numbers of a picture; export the tracks again.")
-    xy = tracks.xy.astype(np.float32)
+    if not ((tracks.confidence >= 0) & (tracks.confidence <= 1)).all():
+        raise MediaError(f"{name} has a confidence that is not from 0 to 1; export the tracks again.")
+    with np.errstate(over="ignore"):  # where a point is not seen anything may stand
+        xy = tracks.xy.astype(np.float32)
     usable = np.all(np.isfinite(xy) & (np.abs(xy) <= FARTHEST), axis=2)
     if not usable.all():
         xy = between(xy, usable)

@@ -7,6 +7,7 @@ and rate of the clip are not kept; `query` is 1 on the frame a point was set on.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,7 +17,7 @@ import numpy as np
 
 from engine.errors import MediaError
 from engine.interchange.files import read_text, whole
-from engine.interchange.tracks import MAX_FRAME, MAX_POINTS, TrackSet, between, check_count, checked, first_seen
+from engine.interchange.tracks import MAX_FRAME, TrackSet, between, check_count, checked, first_seen
 from engine.types import Tracks
 
 NEEDED = ("frame", "id", "x", "y")
@@ -86,7 +87,7 @@ def read(path: Path, size: tuple[int, int], rate: Fraction) -> TrackSet:
 
 def _table(text: str, name: str) -> dict[str, np.ndarray]:
     """float64 columns of all of COLUMNS."""
-    rows = csv.reader(text.splitlines())
+    rows = csv.reader(io.StringIO(text, newline=""))
     try:
         head = [cell.strip().lower() for cell in next(rows, [])]
         if not set(NEEDED) <= set(head) or len(set(head)) < len(head):
@@ -98,7 +99,7 @@ def _table(text: str, name: str) -> dict[str, np.ndarray]:
             if row:
                 _take(row, wanted, columns, f"{name}, line {rows.line_num}")
                 points.add(columns["id"][-1])
-                check_count(len(points), 1, name) if len(points) > MAX_POINTS else None
+                check_count(len(points), 1, name)
     except csv.Error as error:
         raise MediaError(f"{name}, line {rows.line_num}, is not CSV; save the table as comma-separated text.") from error
     if not columns["frame"]:

@@ -12,17 +12,29 @@ import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from engine.errors import MediaError
 from engine.media.probe import check_file
 
+INTERPRETER: Any = vars(pickle)["_Unpickler"]  # the one in Python; type stubs leave it out
 MAX_BYTES = 4 * 2**30
 KIND = re.compile(r"b1|[iu][1248]|f[248]")
 # Python 2, Python 3 and NumPy 2 have different homes for the same things.
 HOMES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric"}
+DATA = frozenset({
+    pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK, pickle.DUP,
+    pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2,
+    pickle.LONG, pickle.LONG1, pickle.LONG4, pickle.FLOAT, pickle.BINFLOAT,
+    pickle.STRING, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.BINBYTES, pickle.SHORT_BINBYTES, pickle.BINBYTES8,
+    pickle.BYTEARRAY8, pickle.UNICODE, pickle.BINUNICODE, pickle.SHORT_BINUNICODE, pickle.BINUNICODE8,
+    pickle.TUPLE, pickle.EMPTY_TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.LIST, pickle.EMPTY_LIST,
+    pickle.APPEND, pickle.APPENDS, pickle.DICT, pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS,
+    pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE, pickle.GET, pickle.BINGET, pickle.LONG_BINGET,
+    pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.BUILD,
+})  # fmt: skip
 BROKEN = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
     MemoryError, RecursionError, AssertionError, NotImplementedError, NameError, OSError, struct.error,
@@ -87,7 +99,15 @@ def array_of(value: Any) -> np.ndarray | None:
     return value.value if isinstance(value, ArrayPart) else None
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
+def _refuse(unpickler: Any) -> None:
+    raise Refused("objects")
+
+
+class _Unpickler(INTERPRETER):
+    """Only the instructions that build data; dictionaries by text or number only (hashing nested tuples may take for ever)."""
+
+    dispatch: ClassVar = {code: load if bytes([code]) in DATA else _refuse for code, load in INTERPRETER.dispatch.items()}
+
     def find_class(self, module: str, name: str) -> Any:
         if module in HOMES and name in MAKERS:
             return Name(MAKERS[name])
@@ -95,11 +115,24 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
             return Name(_latin)
         raise Refused(f"“{module[:40]}.{name[:40]}”".encode("ascii", "backslashreplace").decode())
 
-    def persistent_load(self, key: Any) -> Any:
-        raise Refused("a reference to something outside")
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
 
-    def get_extension(self, code: int) -> None:
-        raise Refused("an extension")
+    def load_setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_dict()
+
+    dispatch |= {pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems, pickle.DICT[0]: load_dict}
+
+
+def _check_keys(keys: list[Any]) -> None:
+    if not all(isinstance(key, str | int | float | bytes | None) for key in keys):
+        raise Refused("a dictionary of something else than names")
 
 
 def _latin(text: Any, coding: Any = "latin1") -> bytes:
@@ -110,7 +143,7 @@ def _latin(text: Any, coding: Any = "latin1") -> bytes:
 
 def _kind(code: Any, *flags: Any) -> ArrayPart:
     if not isinstance(code, str) or not KIND.fullmatch(code):
-        raise Refused(f"arrays of {str(code)[:20]!a}")
+        raise Refused(f"arrays of {code[:20]!a}" if isinstance(code, str) else "arrays of something else than numbers")
     return ArrayPart(kind=np.dtype(code))
 
 
