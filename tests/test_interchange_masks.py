@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -240,7 +239,7 @@ def test_grey_pictures_of_others_are_read(tmp_path: Path, kind: str) -> None:
         "rgb": Image.fromarray(np.dstack([white] * 3)), "jpeg": Image.fromarray(white),
     }  # fmt: skip
     suffix = {"float": "tif", "jpeg": "jpg"}.get(kind, "png")
-    pictures[kind].save(tmp_path / f"m001.{suffix}", **({"quality": 100} if kind == "jpeg" else {}))
+    pictures[kind].save(tmp_path / f"m001.{suffix}", quality=100)
     Image.new(pictures[kind].mode, (32, 24)).save(tmp_path / f"m000.{suffix}")
     first, second = grey.read(tmp_path, (24, 32)).frames
     assert first == {} and ((second[1] > 127) == inside).all() and int(second[1].max()) >= 250
@@ -256,7 +255,7 @@ def test_masks_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
 def test_16_bits_of_grey_are_used(tmp_path: Path) -> None:
     clip: Clip = ((16, 16), (1,), 0, [{1: np.full((16, 16), 77, np.uint8)}])
     MASK_FORMATS["grey16"].write(tmp_path / "m", masks_of(clip), video_of(clip[0]))
-    assert (cv2.imread(str(tmp_path / "m" / "00000.png"), cv2.IMREAD_UNCHANGED) == 77 * 257).all()
+    assert np.unique(np.asarray(Image.open(tmp_path / "m" / "00000.png"))).tolist() == [77 * 257]
 
 
 def test_one_subject_lies_flat_and_several_in_folders(tmp_path: Path) -> None:
@@ -291,7 +290,7 @@ def test_a_matte_has_the_times_of_the_clip(tmp_path: Path, suffix: str, codec: s
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
         assert stream.codec_context.name == codec and frames[0].format.name.startswith(pixels) and not container.streams.audio
-        times = [float(frame.pts * frame.time_base) for frame in frames]
+        times = [float((frame.pts or 0) * (frame.time_base or 0)) for frame in frames]
     wanted = (video.pts[7:10] - video.pts[7]) * float(video.time_base)
     assert np.abs(np.array(times) - times[0] - wanted).max() < 0.001
 

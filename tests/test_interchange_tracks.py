@@ -151,7 +151,7 @@ def test_tap_vid_points_are_shares_with_pixel_centres_at_a_half(tmp_path: Path) 
     assert list(body) == ["cat"]
     points, occluded = body["cat"]["points"], body["cat"]["occluded"]
     assert points.dtype == np.float32 and points.shape == (3, 1, 2) and occluded.dtype == bool and not occluded.any()
-    assert np.allclose(points[:, 0], [[0.5 / 48, 0.5 / 32], [47.5 / 48, 31.5 / 32], [0, 1]], atol=1e-7)
+    assert np.allclose(points[:, 0], np.array([[0.5 / 48, 0.5 / 32], [47.5 / 48, 31.5 / 32], [0, 1]]), atol=1e-7)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -346,7 +346,7 @@ def test_tracks_and_visibility_are_enough(tmp_path: Path) -> None:
         {"tracks": np.zeros((2, 1, 2)), "visibility": np.ones((2, 1), bool), "subject": np.zeros(4, np.int32)},
     ],
 )
-def test_an_npz_of_something_else_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+def test_an_npz_of_something_else_is_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
     np.savez(tmp_path / "t.npz", **arrays)
     with pytest.raises(MediaError, match=r"t\.npz"):
         npz.read(tmp_path / "t.npz", SIZE, RATE)

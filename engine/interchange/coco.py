@@ -38,7 +38,7 @@ def mask_of(rle: Any, size: tuple[int, int], where: str) -> np.ndarray:
         raise MediaError(f"{where} is not a COCO run-length mask; polygons and boxes are not read: convert them to RLE.")
     found, counts = rle.get("size"), rle.get("counts")
     if found != list(size) or not isinstance(found, list):
-        shown = "×".join(str(side)[:9] for side in found[1::-1]) if isinstance(found, list) and len(found) == 2 else "of no size"
+        shown = "×".join(str(side)[:12] for side in found[1::-1]) if isinstance(found, list) and len(found) == 2 else "of no size"
         raise MediaError(f"{where} is {shown} and the clip is {size[1]}×{size[0]} px; scale the masks to the clip.")
     pixels = size[0] * size[1]
     runs = _unpacked(counts, pixels) if isinstance(counts, str) else _plain(counts, pixels)

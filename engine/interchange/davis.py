@@ -11,8 +11,7 @@ from PIL import Image
 
 from engine.errors import MediaError
 from engine.interchange.files import whole
-from engine.interchange.masks import INSIDE, Alphas, Masks, frame_name, stills_by_number
-from engine.media.images import load_pixels
+from engine.interchange.masks import INSIDE, Alphas, Masks, explained, frame_name, stills_by_number, values_of
 from engine.media.probe import check_file
 from engine.types import FrameIndex, Video
 
@@ -70,7 +69,7 @@ def is_indexed(stills: list[Path]) -> bool:
     for still in stills:
         if _mode(still) == "P":
             return True
-        pixels = load_pixels(still)
+        pixels = values_of(still)
         if pixels.shape[2:] != (3,) or pixels.dtype != np.uint8:
             return False
         indices = _by_colour(pixels)
@@ -80,7 +79,7 @@ def is_indexed(stills: list[Path]) -> bool:
 
 
 def _mode(still: Path) -> str:
-    with Image.open(check_file(still)) as image:
+    with explained(still), Image.open(check_file(still)) as image:
         return image.mode
 
 
@@ -92,13 +91,10 @@ def _alphas(stills: dict[FrameIndex, Path]) -> Iterator[Alphas]:
 
 def _indices(still: Path) -> np.ndarray:
     """(H, W) uint8."""
-    try:
-        with Image.open(check_file(still), formats=["PNG"]) as image:
-            if image.mode in ("P", "L", "1"):
-                return np.array(image, np.uint8)
-            pixels = np.array(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MediaError(f"“{still.name}” is damaged, cut off or no PNG; write the masks again.") from error
+    with explained(still), Image.open(check_file(still), formats=["PNG"]) as image:
+        if image.mode in ("P", "L", "1"):
+            return np.array(image, np.uint8)
+        pixels = np.array(image)
     found = None if pixels.ndim != 3 or pixels.dtype != np.uint8 else _by_colour(pixels[..., :3])
     if found is None:
         raise MediaError(f"“{still.name}” has colours that are not those of the DAVIS palette; save indexed PNGs.")

@@ -46,7 +46,7 @@ def _write(folder: Path, masks: Masks, deep: bool) -> None:
 def read(folder: Path, size: tuple[int, int]) -> Masks:
     """Reads grey (or coloured, by their brightest channel) pictures of 1, 8 or 16 bits or floats.
 
-    Pictures of 8 bits that hold nothing but 0 and 1 in all of a sequence mean outside and inside. 16 bits are rounded to 8.
+    Where all pictures of a sequence hold nothing but 0 and 1, these mean outside and inside. 16 bits are rounded to 8.
 
     Raises:
         MediaError: now or while the frames are gone through: no pictures, another size, damaged, not numbers.
@@ -62,23 +62,29 @@ def _alphas(
 ) -> Iterator[Alphas]:
     for number in numbers:
         here = ((subject, its[number]) for subject, its in stills.items() if number in its)
-        yield present((subject, _alpha(still) * np.uint8(255 if ones[subject] else 1)) for subject, still in here)
+        yield present((subject, _alpha(still, ones[subject])) for subject, still in here)
 
 
-def _alpha(still: Path) -> np.ndarray:
+def _alpha(still: Path, ones: bool) -> np.ndarray:
     """(H, W) uint8."""
+    values = _brightness(still)
+    return np.where(values > 0, 255, 0).astype(np.uint8) if ones else eight_bits(values)
+
+
+def _brightness(still: Path) -> np.ndarray:
+    """(H, W) as stored."""
     values = values_of(still)
-    if values.ndim == 3:
-        colours = values[..., :-1] if values.shape[2] in (2, 4) else values
-        values = colours.max(axis=2)
-    return eight_bits(values)
+    if values.ndim == 2:
+        return values
+    return (values[..., :-1] if values.shape[2] in (2, 4) else values).max(axis=2)
 
 
 def _is_zero_and_one(stills: list[Path]) -> bool:
-    """Whether no picture has a value above 1, and one has a 1. Stops at the first picture that settles it."""
+    """Whether pictures of whole numbers have none above 1, and one has a 1. Stops at the first that settles it."""
     top = 0
     for still in stills:
-        top = max(top, int(_alpha(still).max()))
-        if top > 1:
+        values = _brightness(still)
+        top = max(top, int(values.max()))
+        if top > 1 or values.dtype.kind != "u":
             return False
     return top == 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from engine.errors import MediaError
 from engine.media.images import load_pixels, still_size
@@ -83,7 +86,8 @@ def stills_by_number(folder: Path, size: tuple[int, int]) -> dict[FrameIndex, Pa
         number = int(match[2]) if match else -1
         if not 0 <= number <= MAX_FRAME:
             raise MediaError(f"“{still.name}” is no frame of a clip; number the masks from 00000 on.")
-        check_mask_size(still_size(still), size, still.name)
+        with explained(still):
+            check_mask_size(still_size(still), size, still.name)
         stills[number] = still
     return stills
 
@@ -122,9 +126,19 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     path.write_bytes(blob.tobytes())
 
 
+@contextmanager
+def explained(still: Path) -> Iterator[None]:
+    """What Pillow raises for a picture that is cut off or damaged, as a sentence. Raises MediaError."""
+    try:
+        yield
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise MediaError(f"“{still.name}” is damaged, cut off or no picture; write the masks again.") from error
+
+
 def values_of(still: Path) -> np.ndarray:
     """The numbers of a still, (H, W) or (H, W, C) of bool, uint8, uint16 or float32; all finite. Raises MediaError."""
-    pixels = load_pixels(still)
+    with explained(still):
+        pixels = load_pixels(still)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise MediaError(f"The mask “{still.name}” has values that are not numbers; save it with 0 outside and 1 inside.")
     return pixels

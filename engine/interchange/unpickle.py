@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def load_pickle(path: Path) -> Any:
         raise MediaError(f"{path.name} is larger than {MAX_BYTES // 2**30} GB; save one clip's points alone.")
     try:
         with open(file, "rb") as opened:
-            return _Unpickler(opened, encoding="latin1").load()
+            return _Unpickler(_Bounded(opened, file.stat().st_size), encoding="latin1").load()
     except Refused as error:
         raise MediaError(f"{path.name} holds {error}, not only arrays, and is not opened: it could run a program.") from error
     except BROKEN as error:
@@ -97,6 +97,19 @@ def load_pickle(path: Path) -> Any:
 def array_of(value: Any) -> np.ndarray | None:
     """The array that stands in what `load_pickle` gave; None for anything else."""
     return value.value if isinstance(value, ArrayPart) else None
+
+
+class _Bounded:
+    """A file that sets no memory aside for more than it holds, whatever length a pickle announces."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self.readline = file.readline
+
+    def read(self, count: int) -> bytes:
+        if count > self._size:
+            raise EOFError
+        return self._file.read(count)
 
 
 def _refuse(unpickler: Any) -> None:
@@ -113,7 +126,9 @@ class _Unpickler(INTERPRETER):
             return Name(MAKERS[name])
         if (module, name) == ("_codecs", "encode"):
             return Name(_latin)
-        raise Refused(f"“{module[:40]}.{name[:40]}”".encode("ascii", "backslashreplace").decode())
+        if module in ("builtins", "__builtin__") and name == "bytes":
+            return Name(_no_bytes)
+        raise Refused(f"{(module + '.' + name)[:80]!a}")
 
     def load_setitem(self) -> None:
         _check_keys(self.stack[-2:-1])
@@ -127,12 +142,21 @@ class _Unpickler(INTERPRETER):
         _check_keys(self.stack[::2])
         super().load_dict()
 
+    def load_bytearray8(self) -> None:
+        self.append(bytearray(self.read(*struct.unpack("<Q", self.read(8)))))
+
+    dispatch |= {pickle.BYTEARRAY8[0]: load_bytearray8}
     dispatch |= {pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems, pickle.DICT[0]: load_dict}
 
 
 def _check_keys(keys: list[Any]) -> None:
     if not all(isinstance(key, str | int | float | bytes | None) for key in keys):
         raise Refused("a dictionary of something else than names")
+
+
+def _no_bytes() -> bytes:
+    """What old protocols say for the content of an array of none."""
+    return b""
 
 
 def _latin(text: Any, coding: Any = "latin1") -> bytes:
