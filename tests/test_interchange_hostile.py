@@ -140,6 +140,12 @@ HARMFUL = {
     "a set": pickle.dumps({1, 2}),
     "a date": pickle.dumps(Fraction(1, 3)),
     "a nest of tuples for a name": nested(60),
+    "a text coded over and over": b"\x80\x02c_codecs\nencode\nq\x00X"
+    + struct.pack("<I", 10**5)
+    + b"x" * 10**5
+    + b"\x85q\x01"
+    + b"h\x00h\x01R" * 10**5
+    + b".",
 }
 
 

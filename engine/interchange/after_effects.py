@@ -25,6 +25,7 @@ CENTRE = 0.5
 SAID = {"units per second", "source width", "source height", "source pixel aspect ratio", "comp pixel aspect ratio"}
 NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,2})?")
 LARGEST = 1e9
+MAX_BYTES = 64 * 2**20
 BROADCAST = 0.005  # frames per second
 
 
@@ -75,7 +76,7 @@ def read(path: Path, size: tuple[int, int], rate: Fraction) -> TrackSet:
         MediaError: no such text, cut off, of another size, no keyframes of a position; names the line.
     """
     name = path.name
-    found = _parsed(read_text(path), name)
+    found = _parsed(read_text(path, MAX_BYTES), name)
     height, width = found.said.get("source height", 0.0), found.said.get("source width", 0.0)
     if not (width and height) or width != int(width) or height != int(height):
         raise MediaError(f"{name} does not say Source Width and Source Height; copy the keyframes again.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -93,7 +94,7 @@ def _table(text: str, name: str) -> dict[str, np.ndarray]:
         if not set(NEEDED) <= set(head) or len(set(head)) < len(head):
             raise MediaError(f"{name} needs a first line with the columns frame, id, x and y, separated by commas.")
         wanted = {column: head.index(column) for column in COLUMNS if column in head}
-        columns: dict[str, list[float]] = {column: [] for column in wanted}
+        columns = {column: array("d") for column in wanted}
         points: set[float] = set()
         for row in rows:
             if row:
@@ -111,7 +112,7 @@ def _table(text: str, name: str) -> dict[str, np.ndarray]:
     return {"subject": none, "query": none} | table
 
 
-def _take(row: list[str], wanted: dict[str, int], columns: dict[str, list[float]], where: str) -> None:
+def _take(row: list[str], wanted: dict[str, int], columns: dict[str, array[float]], where: str) -> None:
     for column, at in wanted.items():
         text = row[at].strip() if at < len(row) else ""
         if column in ("frame", "id", "subject"):

@@ -22,7 +22,7 @@ from engine.media.probe import check_file
 INTERPRETER: Any = vars(pickle)["_Unpickler"]  # the one in Python; type stubs leave it out
 MAX_BYTES = 4 * 2**30
 KIND = re.compile(r"b1|[iu][1248]|f[248]")
-# Python 2, Python 3 and NumPy 2 have different homes for the same things.
+# NumPy 1 and 2 have different homes for the same things.
 HOMES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric"}
 DATA = frozenset({
     pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK, pickle.DUP,
@@ -87,7 +87,7 @@ def load_pickle(path: Path) -> Any:
         raise MediaError(f"{path.name} is larger than {MAX_BYTES // 2**30} GB; save one clip's points alone.")
     try:
         with open(file, "rb") as opened:
-            return _Unpickler(_Bounded(opened, file.stat().st_size), encoding="latin1").load()
+            return _Unpickler(_Bounded(opened, file.stat().st_size)).load()
     except Refused as error:
         raise MediaError(f"{path.name} holds {error}, not only arrays, and is not opened: it could run a program.") from error
     except BROKEN as error:
@@ -103,11 +103,11 @@ class _Bounded:
     """A file that sets no memory aside for more than it holds, whatever length a pickle announces."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size = file, size
+        self._file, self.size = file, size
         self.readline = file.readline
 
     def read(self, count: int) -> bytes:
-        if count > self._size:
+        if count > self.size:
             raise EOFError
         return self._file.read(count)
 
@@ -125,10 +125,21 @@ class _Unpickler(INTERPRETER):
         if module in HOMES and name in MAKERS:
             return Name(MAKERS[name])
         if (module, name) == ("_codecs", "encode"):
-            return Name(_latin)
+            return Name(self._coded)
         if module in ("builtins", "__builtin__") and name == "bytes":
             return Name(_no_bytes)
         raise Refused(f"{(module + '.' + name)[:80]!a}")
+
+    def __init__(self, file: _Bounded) -> None:
+        super().__init__(file)
+        self._room = file.size
+
+    def _coded(self, text: Any, coding: Any = "latin1") -> bytes:
+        """Bytes as the old protocols write them: as text. In all no more than the file is long: text may be named often."""
+        if not isinstance(text, str) or coding not in ("latin1", "latin-1") or len(text) > self._room:
+            raise Refused("coded text")
+        self._room -= len(text)
+        return text.encode("latin1")
 
     def load_setitem(self) -> None:
         _check_keys(self.stack[-2:-1])
@@ -159,12 +170,6 @@ def _no_bytes() -> bytes:
     return b""
 
 
-def _latin(text: Any, coding: Any = "latin1") -> bytes:
-    if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
-        raise Refused("coded text")
-    return text.encode("latin1")
-
-
 def _kind(code: Any, *flags: Any) -> ArrayPart:
     if not isinstance(code, str) or not KIND.fullmatch(code):
         raise Refused(f"arrays of {code[:20]!a}" if isinstance(code, str) else "arrays of something else than numbers")
@@ -188,8 +193,6 @@ def _scalar(kind: Any, content: Any) -> ArrayPart:
 
 
 def _filled(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    if isinstance(content, str):  # of Python 2
-        content = content.encode("latin1")
     if not isinstance(content, bytes | bytearray) or not isinstance(kind, ArrayPart) or kind.kind is None:
         raise Refused("arrays of something else than numbers")
     if not isinstance(shape, tuple) or len(shape) > 8 or any(type(side) is not int or side < 0 for side in shape):

@@ -23,6 +23,7 @@ from engine.types import FrameIndex, Video
 
 NUMBER = re.compile(r"([0-9]{1,9})\.[A-Za-z0-9]+$")
 MAX_FRAMES = 1_000_000
+MAX_BYTES = 128 * 2**20
 
 
 def write(path: Path, masks: Masks, video: Video) -> None:
@@ -69,7 +70,7 @@ def read(path: Path, size: tuple[int, int]) -> Masks:
         MediaError: now or while the frames are gone through: not such a file, several videos, another size, damaged.
     """
     name = path.name
-    body = parse_strict(read_text(path), name, MediaError)
+    body = parse_strict(read_text(path, MAX_BYTES), name, MediaError)
     if not isinstance(body, dict) or not isinstance(body.get("videos"), list) or not isinstance(body.get("annotations"), list):
         raise MediaError(f"{name} is not YouTube-VIS JSON: it has no lists “videos” and “annotations”.")
     if len(body["videos"]) != 1 or not isinstance(body["videos"][0], dict):
