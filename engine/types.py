@@ -71,8 +71,8 @@ class Video:
     `pts` (T,) int64, strictly increasing, in units of `time_base` seconds: the one index that decides what frame i is.
     `size` is upright and in square pixels, after `rotation` (degrees counter-clockwise that were applied to the stored picture).
     `colour` is that of the frames as they are read (HDR is read as BT.709), `bits` that of the stored ones. `digest` is over
-    the content and, where the user chose to have an `interlaced` clip `deinterlaced`, over that. `damaged` are half-open ranges of frames that
-    were decoded with errors, as far as the clip was looked at when it was opened.
+    the content and, where the user chose to have an `interlaced` clip `deinterlaced`, over that. `damaged` are half-open ranges
+    of frames that were decoded with errors, as far as the clip was looked at when it was opened.
     `kind` is "file" or "sequence" (a folder of stills; `path` is the folder).
     """
 

@@ -100,7 +100,7 @@ def test_an_addition_on_the_other_side_or_of_another_shape_fails() -> None:
 
 
 def test_changes_elsewhere_are_seen() -> None:
-    orders, source, target = made("colour")
+    orders, _, target = made("colour")
     assert not any(v.rest for v in check(orders, (target + 0.15).clamp(0, 1)))
     assert share([v.rest for v in check(orders, target.roll(6, -1))]) < 0.3  # snow rolled is still snow
 

@@ -51,7 +51,12 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset(
-        AutoencoderConfig(), Settings(2500, score=250), 2, BundledConfig(), Settings(9000, rate=1e-3, score=1000), Budget()
+        AutoencoderConfig(),
+        Settings(2500, score=250),
+        2,
+        BundledConfig(heads=4, layers=5, ffn=384, text_width=96),
+        Settings(6000, rate=1.5e-3, score=1000),
+        Budget(stills=16),
     ),
     "gpu": Preset(
         AutoencoderConfig(width=128),

@@ -1,6 +1,6 @@
 """Training of the bundled diffusion model: text to video and instruction edits, still and moving, in one network.
 
-Steps take turns (`MIX`): two of still edits, one of still scenes from captions, one of clips, edited and captioned by turns.
+Steps take turns (`MIX`): still edits, still scenes from captions, and now and then clips, edited and captioned by turns.
 Still scenes are many times cheaper and carry the words; clips carry the motion.
 """
 
@@ -25,7 +25,7 @@ from engine.world.language import captions
 from engine.world.scene import Scenes, sample
 from engine.world.words import KINDS, VOCABULARY
 
-MIX = ("still_edit", "still_text", "still_edit", "clip")
+MIX = ("still_edit", "still_text", "still_edit", "still_text", "still_edit", "clip")
 STRIDE = 1024
 """Scene numbers that each step may use: at most so many scenes are drawn in one."""
 UNCONDITIONAL = 0.1
