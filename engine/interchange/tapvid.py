@@ -16,9 +16,8 @@ import numpy as np
 
 from engine.errors import MediaError
 from engine.interchange.files import whole
-from engine.interchange.tracks import TrackSet, between, check_track_size, checked, first_seen
+from engine.interchange.tracks import TrackSet, fields_of, from_arrays
 from engine.interchange.unpickle import array_of, load_pickle
-from engine.types import Tracks
 
 CENTRE = 0.5
 PROTOCOL = 4
@@ -27,18 +26,9 @@ AGREE = 1e-3  # px, of a share in float32 on the widest pictures
 
 def write(path: Path, found: TrackSet) -> None:
     """Writes one clip, called after the file. Raises MediaError when the disk does not take it."""
-    tracks = found.tracks
-    entry = {
-        "points": _shares(tracks.xy, found.size).swapaxes(0, 1).copy(),
-        "occluded": ~tracks.visible.astype(bool).swapaxes(0, 1),
-        "tracks": tracks.xy.astype(np.float32),
-        "confidence": tracks.confidence.astype(np.float32),
-        "queries": tracks.queries.astype(np.float32),
-        "subject": found.subjects.astype(np.int32),
-        "size": np.array(found.size, np.int32),
-        "fps": np.array([found.rate.numerator, found.rate.denominator], np.int64),
-        "frame0": np.array(tracks.frame0, np.int64),
-    }
+    ours = fields_of(found)
+    occluded = ~ours.pop("visibility")
+    entry = {"points": _shares(ours["tracks"], found.size).swapaxes(0, 1).copy(), "occluded": occluded.swapaxes(0, 1), **ours}
     with whole(path) as temporary:
         temporary.write_bytes(pickle.dumps({path.stem: entry}, protocol=PROTOCOL))
 
@@ -56,25 +46,12 @@ def read(path: Path, size: tuple[int, int], rate: Fraction) -> TrackSet:
         raise MediaError(f"{name} needs “points” [points, frames, 2] and “occluded” [points, frames]; save it as TAP-Vid does.")
     if shares.dtype.kind != "f" or not shares.size:
         raise MediaError(f"{name} holds no points, or not as shares from 0 to 1; save it as TAP-Vid does.")
-    if "size" in arrays:
-        check_track_size(_pair(arrays["size"], name), size, name)
-    if "fps" in arrays:
-        rate = Fraction(*_pair(arrays["fps"], name))
     xy, visible = _pixels(shares, size).swapaxes(0, 1), ~occluded.astype(bool).swapaxes(0, 1)
-    frame0 = int(arrays["frame0"]) if "frame0" in arrays and arrays["frame0"].shape == () else 0
     exact = arrays.get("tracks")
     if exact is not None and exact.shape == xy.shape and exact.dtype == np.float32 and np.allclose(exact, xy, 1e-6, AGREE):
         xy = exact
-    usable = np.isfinite(xy).all(axis=2)
-    whole_xy = xy if usable.all() or (visible & ~usable).any() else between(xy, usable)
-    guessed = Tracks(whole_xy, visible, visible.astype(np.float32), first_seen(whole_xy, visible, frame0), frame0)
-    return checked(_with_our_fields(arrays, guessed, size, rate), name)
-
-
-def _with_our_fields(arrays: dict[str, np.ndarray], guessed: Tracks, size: tuple[int, int], rate: Fraction) -> TrackSet:
-    confidence, queries = arrays.get("confidence", guessed.confidence), arrays.get("queries", guessed.queries)
-    subjects = arrays.get("subject", np.zeros(guessed.xy.shape[1])).astype(np.int32)
-    return TrackSet(Tracks(guessed.xy, guessed.visible, confidence, queries, guessed.frame0), subjects, size, rate)
+    ours = arrays if "frame0" in arrays else {}  # others may mean something else by these names
+    return from_arrays(ours, xy, visible, (size, rate), name)
 
 
 def _shares(xy: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -97,9 +74,3 @@ def _entry(content: Any, name: str) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise MediaError(f"{name} holds no TAP-Vid points; save {{name: {{points, occluded}}}}.")
     return content
-
-
-def _pair(values: np.ndarray, name: str) -> tuple[int, int]:
-    if values.shape != (2,) or values.dtype.kind not in "iu" or (values <= 0).any():
-        raise MediaError(f"{name} has a size or rate that cannot be; save it again.")
-    return int(values[0]), int(values[1])

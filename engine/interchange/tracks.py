@@ -15,6 +15,11 @@ MAX_VALUES = 50_000_000
 """Frames times points."""
 MAX_FRAME = 10_000_000
 FARTHEST = 1e6  # px
+FIELDS = {
+    "tracks": "f", "visibility": "b", "confidence": "f", "queries": "f",
+    "subject": "iu", "size": "iu", "fps": "iu", "frame0": "iu",
+}  # fmt: skip
+"""What our own files hold (npz, and beside a format's own fields in others), with the kinds of numbers."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,6 +58,54 @@ def checked(found: TrackSet, name: str) -> TrackSet:
         xy = between(xy, usable)
     visible, confidence = tracks.visible.astype(bool), tracks.confidence.astype(np.float32)
     return replace(found, tracks=Tracks(xy, visible, confidence, tracks.queries.astype(np.float32), tracks.frame0))
+
+
+def fields_of(found: TrackSet) -> dict[str, np.ndarray]:
+    """FIELDS of tracks, fps as (numerator, denominator)."""
+    tracks = found.tracks
+    return {
+        "tracks": tracks.xy.astype(np.float32),
+        "visibility": tracks.visible.astype(bool),
+        "confidence": tracks.confidence.astype(np.float32),
+        "queries": tracks.queries.astype(np.float32),
+        "subject": found.subjects.astype(np.int32),
+        "size": np.array(found.size, np.int32),
+        "fps": np.array([found.rate.numerator, found.rate.denominator], np.int64),
+        "frame0": np.array(tracks.frame0, np.int64),
+    }
+
+
+def from_arrays(
+    arrays: dict[str, np.ndarray], xy: np.ndarray, visible: np.ndarray, clip: tuple[tuple[int, int], Fraction], name: str
+) -> TrackSet:
+    """Tracks from xy (T, P, 2) and visible (T, P), with what `arrays` hold of FIELDS. `clip`: size and rate of this clip.
+
+    Raises:
+        MediaError: tracks of a clip of another size, and as `checked`.
+    """
+    if any(field in arrays and arrays[field].dtype.kind not in kinds for field, kinds in FIELDS.items()):
+        raise MediaError(f"{name} has parts of another kind than tracks have; export the tracks again.")
+    if xy.ndim != 3 or xy.shape[2] != 2 or visible.shape != xy.shape[:2] or not xy.size:
+        raise MediaError(f"{name} holds no tracks, or parts of different length; export the tracks again.")
+    size, rate = clip
+    if "size" in arrays:
+        check_track_size(_pair(arrays["size"], name), size, name)
+    if "fps" in arrays:
+        rate = Fraction(*_pair(arrays["fps"], name))
+    frame0 = int(arrays["frame0"]) if "frame0" in arrays and arrays["frame0"].shape == () else 0
+    usable = np.isfinite(xy).all(axis=2)
+    if not usable.all() and not (visible & ~usable).any():
+        xy = between(xy, usable)
+    confidence = arrays.get("confidence", visible.astype(np.float32))
+    queries = arrays.get("queries", first_seen(xy, visible, frame0))
+    subjects = arrays.get("subject", np.zeros(xy.shape[1])).astype(np.int32)
+    return checked(TrackSet(Tracks(xy, visible, confidence, queries, frame0), subjects, size, rate), name)
+
+
+def _pair(values: np.ndarray, name: str) -> tuple[int, int]:
+    if values.shape != (2,) or (values <= 0).any():
+        raise MediaError(f"{name} has a size or rate that cannot be; export the tracks again.")
+    return int(values[0]), int(values[1])
 
 
 def check_count(points: int, frames: int, name: str) -> None:
