@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,9 @@ MAX_BYTES = 16 * MAX_VALUES
 
 def write(path: Path, found: TrackSet) -> None:
     """Writes tracks, visibility, confidence, queries, subject, size, fps (numerator, denominator), frame0. Raises MediaError."""
+    fields: dict[str, Any] = fields_of(found)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **fields_of(found))
+    np.savez_compressed(buffer, **fields)
     with whole(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
