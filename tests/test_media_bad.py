@@ -375,3 +375,14 @@ def test_fitting_covers_the_frame_and_keeps_proportions() -> None:
     fitted = fit_image(square, (100, 200))
     assert fitted.shape == (100, 200, 3)
     assert abs(int((fitted[50, :, 0] > 127).sum()) - 40) <= 2
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_a_folder_with_a_still_that_is_cut_off_is_one_sentence(tmp_path, share):
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    for index in range(3):
+        Image.fromarray(picture).save(tmp_path / f"{index:03d}.png")
+    data = (tmp_path / "000.png").read_bytes()
+    (tmp_path / "000.png").write_bytes(data[: max(60, int(share * len(data)))])
+    with pytest.raises(MediaError, match=r"000\.png"):
+        open_video(tmp_path)

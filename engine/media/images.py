@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
@@ -74,7 +75,10 @@ def load_deep(path: str | Path) -> np.ndarray | None:
 def still_size(path: str | Path) -> tuple[int, int]:
     """(height, width) upright of a still, from its header. Raises MediaError."""
     with _open(path) as picture:
-        turned = picture.getexif().get(0x0112, 1) >= 5
+        try:
+            turned = picture.getexif().get(0x0112, 1) >= 5  # for a PNG this reads the whole picture
+        except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
+            raise MediaError(f"“{Path(path).name}” is cut off or damaged; copy it again from where it came from.") from error
         return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
