@@ -15,10 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine import acts
 from engine.clips import find_clip
 from engine.editor import Editor, OutsideRegion
 from engine.errors import MediaError, ProjectError, RecipeError
+from engine.interchange.registry import mask_format_of
 from engine.journal import DATABASE
 from engine.material import Material
 from engine.media.images import encode_png, read_image, read_mask, still_size
@@ -237,9 +240,33 @@ def _add_subject(recipe: Recipe, project: Project, spec: dict[str, Any], store: 
     with _at(where):
         shape = {name: spec[name] for name in ("feather", "grow") if name in spec}
         project = acts.shape_subject(project, subject=number, **shape)
+    if spec.get("masks") is not None:
+        with _at(f"{where}.masks"):
+            project = _import_masks(recipe.path(spec["masks"]), project, number, store)
     for j, key in enumerate(spec.get("keyframes", [])):
         with _at(f"{where}.keyframes[{j}]"):
             project = _add_keyframe(recipe, project, number, key, store)
+    return project
+
+
+def _import_masks(path: Path, project: Project, subject: int, store: Store) -> Project:
+    """Every mask of a sequence within the range as a locked keyframe; a frame without the subject is locked as empty.
+
+    A sequence of one subject is taken for this one, whatever its number. Raises MediaError, RecipeError.
+    """
+    size, span = project.video.size, project.range
+    masks = mask_format_of(path, size).read(path, size)
+    if len(masks.subjects) > 1 and subject not in masks.subjects:
+        raise RecipeError(f"“{path.name}” holds the subjects {', '.join(map(str, masks.subjects))}, not {subject}.")
+    if masks.numbers and masks.numbers[-1] >= project.video.frames:
+        raise RecipeError(f"“{path.name}” has a mask for frame {masks.numbers[-1]}; the clip ends at {project.video.frames - 1}.")
+    theirs = subject if subject in masks.subjects else next(iter(masks.subjects), subject)
+    for frame, alphas in masks.numbered():
+        if frame in span:
+            alpha = alphas.get(theirs)
+            key = store(encode_png(np.zeros(size, np.uint8) if alpha is None else alpha))
+            project = acts.import_mask(project, frame=frame, subject=subject, key=key)
+            project = acts.lock_keyframe(project, frame=frame, subject=subject, locked=True)
     return project
 
 

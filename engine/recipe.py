@@ -26,7 +26,7 @@ MAX_TRACKS = 20_000
 TRACKERS = ("auto",)
 
 TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
-SUBJECT = {"id", "name", "feather", "grow", "keyframes", "track_points"}
+SUBJECT = {"id", "name", "feather", "grow", "masks", "keyframes", "track_points"}
 KEYFRAME = {"frame", "points", "box", "mask", "strokes", "locked"}
 STROKE = {"xy", "radius", "mode"}
 ANCHOR = {"frame", "image", "effect", "take", "seed"}
@@ -56,10 +56,12 @@ class Recipe:
         return None if self.body.get("fps") is None else rate_of(self.body["fps"])
 
     def files(self) -> list[Path]:
-        """All files that the recipe names, the clip first."""
+        """All files that the recipe names, the clip first; of folders of masks, what is in them."""
+        whole = [self.path(subject["masks"]) for subject in self.body.get("subjects", []) if subject.get("masks")]
+        frames = [file for one in whole for file in (sorted(one.rglob("*.*")) if one.is_dir() else [one])]
         masks = [key.get("mask") for subject in self.body.get("subjects", []) for key in subject.get("keyframes", [])]
         images = [anchor.get("image") for anchor in self.body.get("anchors", [])]
-        return [self.clip, *(self.path(name) for name in [*masks, *images] if name)]
+        return [self.clip, *(self.path(name) for name in [*masks, *images] if name), *frames]
 
     def path(self, text: str) -> Path:
         return self.folder / text
@@ -135,6 +137,8 @@ def _check_subject(subject: Any, where: str) -> None:
     if not 1 <= subject["id"] <= 255:
         raise RecipeError(f"{where}.id must be a whole number from 1 to 255.")
     _text(subject.get("name", ""), f"{where}.name")
+    if subject.get("masks") is not None:
+        _path(subject["masks"], f"{where}.masks")
     frames: set[int] = set()
     for j, key in enumerate(_list(subject.get("keyframes", []), f"{where}.keyframes")):
         at = f"{where}.keyframes[{j}]"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine.cli import FORMS
 from engine.interchange.masks import union
-from engine.interchange.registry import MASK_FORMATS, TRACK_FORMATS, mask_format, track_format
+from engine.interchange.registry import MASK_FORMATS, TRACK_FORMATS, mask_format, mask_format_of, track_format
 from engine.media.reader import open_video
 from tests.interchange_cases import same_alphas
 from tests.recipes import cli, clip_in, edit_recipe, failed, write_recipe
@@ -102,3 +102,39 @@ def test_folders_of_subjects_are_replaced_when_forced_and_nothing_else(place: Pa
     assert cli(place, "render", "project", "--masks", "again", "--masks-as", "grey16", "--force")[0] == 0
     (place / "again" / "7" / "notes.txt").write_text("keep me")
     assert "not replaced" in failed(place, "render", "project", "--masks", "again", "--force")
+
+
+@pytest.mark.parametrize("path", ["davis", "grey", "m.json", "m.mkv"])
+def test_masks_made_elsewhere_come_in_as_locked_frames(place: Path, path: str) -> None:
+    if not (place / path).exists():
+        assert cli(place, "render", "project", "--masks", path)[:2] == (0, "")
+    subjects = [{"id": 1, "masks": path}] if path == "m.mkv" else [{"id": 1, "masks": path}, {"id": 7, "masks": path}]
+    if path == "m.mkv":  # a matte has no frame numbers and one subject: its first frame is frame 0, whatever it is called here
+        subjects = [{"id": 3, "masks": path}]
+    body = {"clip": edit_recipe()["clip"], "subjects": subjects, **({} if path == "m.mkv" else {"range": list(RANGE)})}
+    name = f"in-{path.replace('.', '-')}"
+    write_recipe(place, body, f"{name}.json")
+    code, _, err = cli(
+        place, "run", f"{name}.json", "--masks", f"{name}-back", "--project", f"{name}-project", "--masks-as", "grey"
+    )
+    assert code == 0, err
+    form = mask_format_of(place / path, SIZE)
+    given = [alphas for _, alphas in form.read(place / path, SIZE).numbered()]
+    back = [alphas for _, alphas in MASK_FORMATS["grey"].read(place / f"{name}-back", SIZE).numbered()]
+    if path == "m.mkv":
+        given, back = [{3: alphas[1]} for alphas in given], back[: len(given)]
+    assert same_alphas(back, given)
+
+
+def test_masks_of_another_subject_or_past_the_end_are_refused(place: Path) -> None:
+    body = {"clip": edit_recipe()["clip"], "subjects": [{"id": 4, "masks": "davis"}]}
+    write_recipe(place, body, "wrong.json")
+    assert "holds the subjects 1, 7, not 4" in failed(place, "run", "wrong.json", "--masks", "none")
+    long = place / "long"
+    long.mkdir()
+    for frame in (0, 999):
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(long / f"{frame:05d}.png")
+    write_recipe(place, {**body, "subjects": [{"id": 1, "masks": "long"}]}, "late.json")
+    assert "has a mask for frame 999; the clip ends at" in failed(place, "run", "late.json", "--masks", "none")
+    write_recipe(place, {**body, "subjects": [{"id": 1, "masks": "nowhere"}]}, "gone.json")
+    assert "nowhere" in failed(place, "run", "gone.json", "--masks", "none")
