@@ -19,8 +19,8 @@ from engine.diffusion.flow import from_clean, shifted_levels
 from engine.errors import MethodError
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "bundled"
-SHIFT = 2.0
-"""Of the noise levels: latents of the world are settled early."""
+SHIFT = 5.0
+"""Of the noise levels, Wan's own: what a clip shows is decided where there is much noise."""
 
 
 class Bundled(Hooks):

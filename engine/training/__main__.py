@@ -55,7 +55,7 @@ PRESETS = {
         Settings(2500, score=250),
         2,
         BundledConfig(heads=4, layers=5, ffn=384, text_width=96),
-        Settings(6000, rate=1.5e-3, score=1000),
+        Settings(5000, rate=1.5e-3, score=1000),
         Budget(stills=16),
     ),
     "gpu": Preset(

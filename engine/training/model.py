@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.backbones.bundled import SHIFT
 from engine.backbones.bundled_autoencoder import ClipAutoencoder
 from engine.backbones.bundled_model import BundledConfig, BundledModel
 from engine.device import fast_arithmetic
@@ -30,8 +31,9 @@ STRIDE = 1024
 """Scene numbers that each step may use: at most so many scenes are drawn in one."""
 UNCONDITIONAL = 0.1
 """Share of prompts left out in training, for guidance."""
-NOISE_MEAN = 0.4
-"""Of the logit of t in training: a little more noise than even, where layout and words are decided."""
+NOISE_MEAN = 1.5
+"""Of the logit of t in training: half of the steps see t > 0.82. A token holds 96 values, so what it shows can be told from its
+own noise below t = 0.9 or so; only above that do tokens have to agree with each other and with the words (our choice)."""
 LEAST_NOISE = 0.1
 """t in the loss is at least this: the last remains of noise must not outweigh everything else."""
 
@@ -54,7 +56,7 @@ class Sampling:
 
     steps: int = 12
     guidance: float = 3.0
-    shift: float = 2.0
+    shift: float = SHIFT
 
 
 @dataclass(frozen=True, eq=False, slots=True)
