@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from engine.material import Material
 from engine.media.images import decode_png, encode_png, fit_image
 from engine.media.reader import FrameReader, open_video
 from engine.project import Project
-from engine.segmentation import keyframe_mask, segmenter
+from engine.segmentation import Segmenter, keyframe_mask, segmenter
 from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Subject, Take, Video
 from engine.workspace import Workspace
 
@@ -226,10 +227,10 @@ class Editor:
 
     def warm_up(self) -> None:
         """Loads what the first click needs (half a second), so that it does not wait for it."""
-        segmenter(self._segmenter_name)
+        _ = self._segmenter
 
-    @property
-    def _segmenter(self) -> Any:
+    @cached_property
+    def _segmenter(self) -> Segmenter:
         return segmenter(self._segmenter_name)
 
     def import_mask(self, frame: FrameIndex, subject: int, alpha: np.ndarray) -> Project:

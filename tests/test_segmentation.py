@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.errors import MethodError
-from engine.segmentation import SEGMENTERS, keyframe_mask, segmenter
+from engine.segmentation import SEGMENTERS, graphcut, keyframe_mask, segmenter
 from engine.segmentation.strokes import draw_strokes
 from engine.types import Keyframe, Point, Stroke
 from tests.drawn import drawn_clip, jaccard
@@ -43,6 +43,47 @@ def test_a_box_with_a_click_finds_the_subject(name, scene):
 def test_an_earlier_mask_is_kept_where_nothing_speaks_against_it(name, scene):
     image, truth, click = scene
     assert jaccard(segmenter(name).segment(image, [click], None, truth), truth) > 0.85
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_a_correction_changes_the_mask_around_itself_only(name, scene):
+    image, truth, click = scene
+    one = segmenter(name)
+    before = one.segment(image, [click])
+    x, y = np.argwhere(truth[:, ::-1].T > 0)[0]
+    edge = Point(float(truth.shape[1] - 1 - x - 3), float(y), -1)  # just inside the subject's right end
+    after = one.segment(image, [click, edge])
+    changed = np.argwhere((before >= 128) != (after >= 128))
+    assert len(changed) and after[round(edge.y), round(edge.x)] == 0
+    assert jaccard(after, before) > 0.7 and np.hypot(*(changed - (edge.y, edge.x)).T).max() < 60
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_corrections_of_an_earlier_mask_leave_its_other_pixels_as_they_were(name, scene):
+    image, truth, _ = scene
+    prior = truth.copy()
+    prior[100:110, 2:12] = 77  # soft, and no subject: nothing that the segmenter would find
+    y, x = np.argwhere(truth > 0)[0]
+    after = segmenter(name).segment(image, [Point(float(x), float(y + 2), -1)], None, prior)
+    assert (after != prior).any() and np.array_equal(after[100:110, 2:12], prior[100:110, 2:12])
+
+
+def test_the_next_click_reuses_what_the_picture_alone_tells(scene, monkeypatch):
+    image, _, click = scene
+    built, one = [], graphcut.GraphCut()
+
+    def counted(small: np.ndarray, made: type = graphcut.ColourGraph) -> object:
+        built.append(small)
+        return made(small)
+
+    monkeypatch.setattr(graphcut, "ColourGraph", counted)
+    clicks = [click, Point(20, 20, -1), Point(click.x + 8, click.y, -1)]
+    masks = [one.segment(image, clicks[:count]) for count in (1, 2, 3, 2)]
+    assert len(built) == 1 and np.array_equal(masks[1], masks[3])
+    assert np.array_equal(masks[2], segmenter("graphcut").segment(image, clicks))
+    for shift in range(1, graphcut.KEPT + 2):
+        one.segment(np.roll(image, shift, axis=1), [click])
+    assert len(one._places) == graphcut.KEPT
 
 
 def test_strokes_add_and_erase_in_order():

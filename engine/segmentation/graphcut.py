@@ -1,47 +1,150 @@
-"""The segmenter without weights: a region grown from the clicks where its outline is strongest, refined by a graph cut.
+"""The segmenter without weights: a region grown from each click where its outline is strongest, refined by a graph cut.
 
+Clicks are taken one after the other: the first makes a mask, each later one changes it around itself and nowhere else.
 Works on a reduced crop (colour models and cut do not get better with more pixels, only slower) and brings the outline
 back to the full picture with a guided filter, so that it follows the real edge.
 """
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import dijkstra
 
+from engine.segmentation.growing import ColourGraph, Spot
 from engine.segmentation.outline import full_outline
 from engine.types import Point
 
-WORK_SIDE = 288  # px of the crop's longer side while cutting
-CUTS = 3
-SHARE = (0.002, 0.6)  # smallest and largest part of the crop that one click may mean
-THRESHOLDS = 40
+WORK_SIDE = 384  # px of the crop's longer side while cutting
+CUTS = 4
+FIRST = (0.002, 0.6)  # smallest and largest part of the crop that the first click may mean
+LATER = (0.0003, 0.5)  # the same for corrections
+REACH = 3.0  # a correction is no larger than a disc of so many times the click's distance from the outline
+ZONE = 0.35  # around a grown region, as part of the side of a square as large, where the cut decides anew
+TAKEN = 0.3  # of a grown region must be left by the cut; else the region is taken as it was grown
+KEPT = 4  # pictures, each with up to KEPT_STEPS masks, for the next click
+KEPT_STEPS = 64
 Box = tuple[float, float, float, float]
+Click = tuple[int, int, int]
+"""x, y in reduced pixels; 1 inside or -1 outside."""
 
 
 class GraphCut:
-    """See the module. Stateless."""
+    """See the module. Keeps what the next click on the same picture needs; any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: OrderedDict[object, _Place] = OrderedDict()
 
     def segment(
         self, image: np.ndarray, points: Sequence[Point], box: Box | None = None, prior: np.ndarray | None = None
     ) -> np.ndarray:
         """(H, W) uint8 alpha; see `Segmenter`."""
-        crop = _crop(image.shape[:2], points, box, prior)
-        whole = np.zeros(image.shape[:2], np.uint8)
-        piece = np.ascontiguousarray(image[crop.rows, crop.columns])
-        small = cv2.resize(piece, crop.small, interpolation=cv2.INTER_AREA)
-        seeds = _Seeds.of(points, crop)
-        labels = _labels(small, seeds, crop.inner(box), crop.reduced(prior))
-        cut = _cut(small, labels)
-        cut = _kept_parts(cut, seeds)
-        whole[crop.rows, crop.columns] = full_outline(cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY), cut.astype(np.float32))
+        if prior is not None and not (prior >= 128).any():
+            prior = None
+        with self._lock:
+            place = self._place(image, _crop(image.shape[:2], points, box, prior), box, prior)
+            found = place.after(points)
+            whole = np.zeros(image.shape[:2], np.uint8) if prior is None else prior.copy()
+            rows, columns = place.crop.rows, place.crop.columns
+            outlined = full_outline(place.grey, found.astype(np.float32))
+            if prior is None:
+                whole[rows, columns] = outlined
+            else:  # what no click changed stays as it was
+                fresh = cv2.dilate((found != place.start).astype(np.uint8), np.ones((5, 5), np.uint8))
+                fresh = cv2.resize(fresh, outlined.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+                whole[rows, columns] = np.where(fresh, outlined, whole[rows, columns])
         _force(whole, points)
         return whole
+
+    def _place(self, image: np.ndarray, crop: _Crop, box: Box | None, prior: np.ndarray | None) -> _Place:
+        """What depends on the picture and the start alone, kept for the next click."""
+        known = (_digest(image), str(crop), box, None if prior is None else _digest(prior))
+        if known not in self._places:
+            self._places[known] = _Place(image, crop, box, prior)
+            if len(self._places) > KEPT:
+                self._places.popitem(last=False)
+        self._places.move_to_end(known)
+        return self._places[known]
+
+
+def _digest(pixels: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
+
+
+class _Place:
+    """A crop of a picture, reduced, with the mask that marking starts from and those after each row of clicks."""
+
+    def __init__(self, image: np.ndarray, crop: _Crop, box: Box | None, prior: np.ndarray | None) -> None:
+        self.crop = crop
+        piece = np.ascontiguousarray(image[crop.rows, crop.columns])
+        self.grey = cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY)
+        self.small = cv2.resize(piece, crop.small, interpolation=cv2.INTER_AREA)
+        self.graph = ColourGraph(self.small)
+        self.start = np.zeros(self.small.shape[:2], bool)
+        inner, known = crop.inner(box), crop.reduced(prior)
+        if known is not None:
+            self.start = known
+        elif inner is not None:
+            labels = np.full(self.start.shape, cv2.GC_BGD, np.uint8)
+            labels[inner] = cv2.GC_PR_FGD
+            self.start = _kept_parts(_cut(self.small, labels), self.start, ())
+        self._masks: OrderedDict[tuple[Click, ...], np.ndarray] = OrderedDict()
+
+    def after(self, points: Sequence[Point]) -> np.ndarray:
+        """(h, w) bool: the mask after these clicks, one after the other."""
+        mask = self.start
+        clicks: tuple[Click, ...] = ()
+        for point in points:
+            clicks = (*clicks, self.crop.place(point))
+            if clicks not in self._masks:
+                self._masks[clicks] = self._step(mask, clicks)
+                if len(self._masks) > KEPT_STEPS:
+                    self._masks.popitem(last=False)
+            self._masks.move_to_end(clicks)
+            mask = self._masks[clicks]
+        return mask
+
+    def _step(self, mask: np.ndarray, clicks: tuple[Click, ...]) -> np.ndarray:
+        """The mask once the last of the clicks is said, too."""
+        x, y, label = clicks[-1]
+        if bool(mask[y, x]) == (label > 0):
+            return mask  # said already; a click outside while there is nothing yet only stands in the way of later ones
+        allowed = mask if label < 0 else ~mask
+        shares = FIRST
+        if mask.any():
+            away = max(1.5, float(cv2.distanceTransform(allowed.astype(np.uint8), cv2.DIST_L2, 5)[y, x]))
+            shares = LATER[0], min(LATER[1], np.pi * (REACH * away) ** 2 / mask.size)
+        against: list[Spot] = [(cx, cy) for cx, cy, other in clicks if other != label]
+        region = self.graph.grown((x, y), allowed, against, shares)
+        changed = mask | region if label > 0 else mask & ~region
+        refined = self._refined(mask, changed, region, clicks)
+        if ((refined != mask) & region).sum() >= TAKEN * region.sum():
+            changed = refined
+        return _kept_parts(changed, mask, clicks)
+
+    def _refined(self, mask: np.ndarray, changed: np.ndarray, region: np.ndarray, clicks: tuple[Click, ...]) -> np.ndarray:
+        """`changed` after a cut around the region; everywhere else `mask` is sure."""
+        reach = max(3, round(ZONE * float(np.sqrt(region.sum()))))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        zone = cv2.dilate(region.astype(np.uint8), disc) > 0
+        probable = np.where(changed, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+        labels = np.where(zone, probable, np.where(mask, cv2.GC_FGD, cv2.GC_BGD)).astype(np.uint8)
+        radius = max(1, round(0.008 * max(mask.shape)))
+        for x, y, label in clicks:
+            wide = radius if (x, y, label) == clicks[-1] else 1
+            cv2.circle(labels, (x, y), wide, int(cv2.GC_FGD if label > 0 else cv2.GC_BGD), -1)
+        rows, columns = np.flatnonzero(zone.any(axis=1)), np.flatnonzero(zone.any(axis=0))
+        room = 24  # px, for the colour models
+        part = np.s_[max(0, rows[0] - room) : rows[-1] + room, max(0, columns[0] - room) : columns[-1] + room]
+        refined = mask.copy()
+        refined[part] = _cut(np.ascontiguousarray(self.small[part]), np.ascontiguousarray(labels[part]))
+        return refined
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +167,13 @@ class _Crop:
         x0, x1 = round((box[0] - self.columns.start) * sx), round((box[2] - self.columns.start) * sx)
         y0, y1 = round((box[1] - self.rows.start) * sy), round((box[3] - self.rows.start) * sy)
         return slice(max(0, y0), max(1, y1)), slice(max(0, x0), max(1, x1))
+
+    def place(self, point: Point) -> Click:
+        """A click in reduced pixels, inside the crop."""
+        sx, sy = self.scale
+        x, y = int((point.x + 0.5 - self.columns.start) * sx), int((point.y + 0.5 - self.rows.start) * sy)
+        label = 1 if point.label > 0 else -1
+        return min(max(x, 0), self.small[0] - 1), min(max(y, 0), self.small[1] - 1), label
 
     def reduced(self, mask: np.ndarray | None) -> np.ndarray | None:
         if mask is None:
@@ -94,117 +204,6 @@ def _crop(size: tuple[int, int], points: Sequence[Point], box: Box | None, prior
     return _Crop(rows, columns, small)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seeds:
-    """Clicks in reduced pixels, (x, y)."""
-
-    inside: tuple[tuple[int, int], ...]
-    outside: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, points: Sequence[Point], crop: _Crop) -> _Seeds:
-        sx, sy = crop.scale
-
-        def place(point: Point) -> tuple[int, int]:
-            x = int((point.x + 0.5 - crop.columns.start) * sx)
-            y = int((point.y + 0.5 - crop.rows.start) * sy)
-            return min(max(x, 0), crop.small[0] - 1), min(max(y, 0), crop.small[1] - 1)
-
-        return cls(tuple(place(p) for p in points if p.label > 0), tuple(place(p) for p in points if p.label < 0))
-
-
-def _labels(small: np.ndarray, seeds: _Seeds, box: tuple[slice, slice] | None, prior: np.ndarray | None) -> np.ndarray:
-    """(h, w) uint8 start labels for the cut: what is sure, what is probable."""
-    height, width = small.shape[:2]
-    labels = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
-    if prior is not None and prior.any():
-        labels[prior] = cv2.GC_PR_FGD
-        reach = max(4, round(0.12 * max(height, width)))
-        labels[cv2.distanceTransform((~prior).astype(np.uint8), cv2.DIST_L2, 3) > reach] = cv2.GC_BGD
-    elif box is not None:
-        labels[:] = cv2.GC_BGD
-        labels[box] = cv2.GC_PR_FGD
-    graph = _ColourGraph(small)
-    for seed in seeds.inside:
-        if labels[seed[1], seed[0]] != cv2.GC_PR_FGD or (prior is None and box is None):
-            labels[graph.grown(seed, seeds.outside)] = cv2.GC_PR_FGD
-    if prior is not None:
-        for seed in seeds.outside:
-            labels[graph.grown(seed, seeds.inside)] = cv2.GC_PR_BGD
-    radius = max(1, round(0.008 * max(height, width)))
-    for spots, label in ((seeds.inside, cv2.GC_FGD), (seeds.outside, cv2.GC_BGD)):
-        for x, y in spots:
-            cv2.circle(labels, (x, y), radius, int(label), -1)
-    if prior is None and box is None:
-        _settle_border(labels)
-    return labels
-
-
-def _settle_border(labels: np.ndarray) -> None:
-    """The frame's border is background where the grown region does not reach it."""
-    for edge in (labels[:2], labels[-2:], labels[:, :2], labels[:, -2:]):
-        edge[edge == cv2.GC_PR_BGD] = cv2.GC_BGD
-
-
-class _ColourGraph:
-    """Pixels joined to their neighbours; an edge costs the colour step across it (CIE Lab, slightly smoothed)."""
-
-    def __init__(self, small: np.ndarray) -> None:
-        self.shape = small.shape[:2]
-        lab = cv2.cvtColor(cv2.bilateralFilter(small, 7, 30, 5).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-        self._lab = lab
-        height, width = self.shape
-        number = np.arange(height * width).reshape(self.shape)
-        pairs, costs = [], []
-        for a, b, first, second in (
-            (number[:, :-1], number[:, 1:], lab[:, :-1], lab[:, 1:]),
-            (number[:-1], number[1:], lab[:-1], lab[1:]),
-        ):
-            pairs.append((a.ravel(), b.ravel()))
-            costs.append(np.linalg.norm(first - second, axis=2).ravel() ** 1.5 + 0.15)
-        rows, columns = np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
-        size = height * width
-        self._graph = csr_matrix((np.concatenate(costs), (rows, columns)), shape=(size, size))
-
-    def grown(self, seed: tuple[int, int], against: tuple[tuple[int, int], ...]) -> np.ndarray:
-        """(h, w) bool: the region around a seed whose outline has the strongest mean colour step."""
-        distance = self._distance(seed)
-        for other in against:
-            distance = np.where(self._distance(other) < distance, np.inf, distance)
-        finite = np.sort(distance[np.isfinite(distance)])
-        low, high = (int(share * distance.size) for share in SHARE)
-        best, chosen = -1.0, distance <= finite[min(low, len(finite) - 1)]
-        sizes = np.unique(np.geomspace(max(low, 12), max(min(high, len(finite) - 1), 13), THRESHOLDS).astype(int))
-        for size in sizes:
-            region = distance <= finite[min(size, len(finite) - 1)]
-            score = self._outline(region)
-            if score > best:
-                best, chosen = score, region
-        return chosen
-
-    def _distance(self, seed: tuple[int, int]) -> np.ndarray:
-        start = seed[1] * self.shape[1] + seed[0]
-        return dijkstra(self._graph, directed=False, indices=start).reshape(self.shape)
-
-    def _outline(self, region: np.ndarray) -> float:
-        """Mean colour step between just inside and just outside, less where the region runs along the picture's border."""
-        mask = region.astype(np.uint8)
-        kernel = np.ones((3, 3), np.uint8)
-        outer = cv2.dilate(mask, kernel, iterations=2) - mask
-        inner = mask - cv2.erode(mask, kernel, iterations=2, borderType=cv2.BORDER_CONSTANT, borderValue=1)
-        if not outer.any() or not inner.any():
-            return 0.0
-        share = cv2.blur(inner.astype(np.float32), (5, 5))
-        near = cv2.blur(self._lab * inner[..., None], (5, 5)) / np.maximum(share, 1e-3)[..., None]
-        step = np.linalg.norm(near - self._lab, axis=2)[(outer > 0) & (share > 0.02)]
-        if not len(step):
-            return 0.0
-        border = sum(int(edge.sum()) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-        perimeter = int(inner.sum()) / 2 + border
-        ragged = perimeter**2 / (4 * np.pi * max(int(mask.sum()), 1))
-        return float(np.minimum(step, 40).mean()) * (1 - border / max(perimeter, 1)) / max(ragged, 1) ** 0.25
-
-
 def _cut(small: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(h, w) bool after the graph cut; the start labels where it has nothing to work with."""
     probable = (labels == cv2.GC_PR_FGD) | (labels == cv2.GC_FGD)
@@ -219,21 +218,23 @@ def _cut(small: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return found if found.any() else probable
 
 
-def _kept_parts(cut: np.ndarray, seeds: _Seeds) -> np.ndarray:
-    """Only parts that hold a click (the largest ones where there is none); their holes filled unless clicked out."""
+def _kept_parts(cut: np.ndarray, before: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    """Only parts that hold a click or some of the mask before; without either the largest. Small holes that were not
+    there before are filled unless clicked out."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(cut.astype(np.uint8), connectivity=4)
     if count > 1:
-        clicked = {int(parts[y, x]) for x, y in seeds.inside} - {0}
+        keep = ({int(parts[y, x]) for x, y, label in clicks if label > 0} | set(np.unique(parts[before & cut]))) - {0}
         largest = stats[1:, cv2.CC_STAT_AREA].max()
-        keep = clicked or {i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= 0.2 * largest}
-        cut = np.isin(parts, list(keep))
+        cut = np.isin(parts, list(keep or {i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= 0.2 * largest}))
     count, holes, stats, _ = cv2.connectedComponentsWithStats((~cut).astype(np.uint8), connectivity=4)
-    clicked_out = {int(holes[y, x]) for x, y in seeds.outside}
+    clicked_out = {int(holes[y, x]) for x, y, label in clicks if label < 0}
     height, width = cut.shape
     for i in range(1, count):
         x, y, w, h, area = stats[i]
         inner = x > 0 and y > 0 and x + w < width and y + h < height
-        if inner and i not in clicked_out and area < 0.02 * cut.size:
+        if not inner or i in clicked_out or area >= 0.02 * cut.size:
+            continue
+        if not before.any() or before[holes == i].any():
             cut = cut | (holes == i)
     return cut
 
