@@ -94,6 +94,7 @@ def build_api(store: SessionStore) -> Starlette:
             Route(f"{base}/edited/{{frame}}.jpg", project(_edited)),
             Route(f"{base}/object/{{key}}.png", project(_object)),
             Route(f"{base}/mask/{{subject}}/{{frame}}.png", project(_mask)),
+            Route(f"{base}/preview/{{subject}}/{{frame}}.png", project(_preview)),
             Route(f"{base}/times", project(_times)),
             Route(f"{base}/audio", project(_audio)),
             Route(f"{base}/exports/{{name}}", project(_export)),
@@ -249,6 +250,20 @@ def _mask(session: Session, request: Request, body: dict[str, Any]) -> Response:
     if alpha is None:
         raise NotHere("The mask is not carried to this frame yet.")
     return Response(mask_png(alpha), media_type="image/png", headers=FRESH)
+
+
+def _preview(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """The mask that a click at x, y (source pixels; label 1 inside, -1 outside) would give. Changes nothing."""
+    frame, subject = _frame_number(session, request), _number(request.path_params["subject"])
+    height, width = session.editor.project.video.size
+    try:
+        x, y, label = (float(request.query_params.get(name, "")) for name in ("x", "y", "label"))
+    except ValueError as error:
+        raise RecipeError("A preview needs the numbers x, y and label.") from error
+    if not (0 <= x <= width - 1 and 0 <= y <= height - 1 and label in (1, -1)):
+        raise RecipeError("A preview is of a click inside the picture, with label 1 or -1.")
+    mask = session.editor.preview_click(frame, subject, (x, y), int(label))
+    return Response(mask_png(mask), media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
 def _times(session: Session, request: Request, body: dict[str, Any]) -> Response:

@@ -19,6 +19,7 @@ import { Panel } from "./panel.js";
 import { editedAt, Pictures } from "./pictures.js";
 import { Playback } from "./playback.js";
 import { Poll } from "./poll.js";
+import { HoverPreview } from "./preview.js";
 import { Seeker } from "./seeker.js";
 import { FrameSource } from "./source.js";
 import { Stage } from "./stage.js";
@@ -45,6 +46,7 @@ export class Editor extends EventTarget {
     this.playback = new Playback(this);
     this.marking = new Marking(this);
     this.pointer = new Pointer(this);
+    this.hover = new HoverPreview(this);
     this.poll = new Poll(this);
     this.seeker = new Seeker({
       inMemory: (frame) => this.pictures.inMemory(this.view, frame, this.mode),

@@ -21,7 +21,7 @@ export const SHORTCUTS = [
   entry("Range", ["Alt+I"], "rangeClear", "Range is the whole clip"),
   entry("Tools", ["V"], "tool", "Select: pick marks, move the box", "select"),
   entry("Tools", ["H"], "tool", "Hand: pan the picture", "hand"),
-  entry("Tools", ["P"], "tool", "Point: left click inside, right click outside", "point"),
+  entry("Tools", ["P"], "tool", "Point: left click inside, right click outside; hold Shift: see the mask first", "point"),
   entry("Tools", ["U"], "tool", "Box around the subject", "box"),
   entry("Tools", ["B"], "tool", "Brush: add to the mask", "brush"),
   entry("Tools", ["E"], "tool", "Eraser: take away from the mask", "eraser"),

@@ -19,7 +19,7 @@ export function maskKeyAt(subject, frame) {
 }
 
 /** Draws a mask (white, alpha = mask) as a translucent fill with an outline, both in `colour`. */
-function tint(pen, mask, colour) {
+export function tint(pen, mask, colour) {
   const { width, height } = pen.canvas;
   const line = Math.max(1, Math.round(height / 540));
   const dip = (operation, alpha) => Object.assign(pen, { globalCompositeOperation: operation, globalAlpha: alpha, fillStyle: colour });

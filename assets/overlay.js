@@ -9,7 +9,7 @@ const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2),
 export class Overlay {
   /** `current()` -> {view, frame, visible}; `failed(error)` when a mask cannot be loaded. */
   constructor(stage, masks, { current, failed }) {
-    Object.assign(this, { stage, masks, current, failed, loads: new Set(), empty: false });
+    Object.assign(this, { stage, masks, current, failed, loads: new Set(), empty: false, preview: null });
     this.painted = new WeakMap(); // LocalMask -> {canvas with its pixels, version}
   }
 
@@ -17,6 +17,7 @@ export class Overlay {
   draw(rect) {
     const { view, frame, visible } = this.current();
     const layers = visible ? view.subjects.flatMap((subject) => this.#layers(subject, frame)) : [];
+    if (this.preview) layers.push(this.preview);
     if (layers.length === 0 && this.empty) return;
     this.empty = layers.length === 0;
     this.stage.drawTint(layers, rect);

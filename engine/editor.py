@@ -26,7 +26,7 @@ from engine.media.images import decode_png, encode_png, fit_image
 from engine.media.reader import FrameReader, open_video
 from engine.project import Project
 from engine.segmentation import Segmenter, keyframe_mask, segmenter
-from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Subject, Take, Video
+from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Point, Subject, Take, Video
 from engine.workspace import Workspace
 
 PLAIN_NAMES = ("frames", "video", "clip", "images", "input", "source")
@@ -224,6 +224,21 @@ class Editor:
             if len(self._bases) > 8:
                 self._bases.popitem(last=False)
         return self._bases[said]
+
+    def preview_click(self, frame: FrameIndex, subject: int, at: tuple[float, float], label: int) -> np.ndarray:
+        """(H, W) uint8: the mask that one more click (x, y; 1 inside, -1 outside) would give. Nothing is kept of it.
+
+        There need not be such a subject yet.
+        """
+        with self._lock:
+            image, key = self.picture(frame), self.project.keyframe(frame, subject)
+            prior = None
+            if key is not None and key.imported:
+                prior = decode_png(self.journal.objects.get(key.imported))
+            elif key is None and any(one.id == subject for one in self.project.subjects):
+                prior = self.material.alpha(subject, frame)
+        key = key or Keyframe(frame, subject)
+        return keyframe_mask(image, replace(key, points=(*key.points, Point(*at, label))), None, prior, self._segmenter)
 
     def warm_up(self) -> None:
         """Loads what the first click needs (half a second), so that it does not wait for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from app import routes
@@ -124,6 +126,19 @@ def test_what_is_there(page: TestClient, session: Session) -> None:
     assert page.get(f"{base}/audio").content[4:8] == b"ftyp"
     for wrong in ("bytes=99999999-", "bytes=5-2", "pages=1-2", "bytes=x-y", "bytes=" + "0-1," * 2000 + "0-1"):
         assert page.get(f"{base}/pack/index", headers={"range": wrong}).status_code in (200, 206, 400, 416)
+
+
+def test_a_preview_is_a_mask_and_changes_nothing(page: TestClient, session: Session) -> None:
+    base, rev = f"/projects/{session.id}/preview", session.editor.rev
+    height, width = session.editor.project.video.size
+    answer = page.get(f"{base}/0/3.png?x={width / 2}&y={height / 2}&label=1")
+    mask = np.array(Image.open(io.BytesIO(answer.content)))[..., 3]
+    assert answer.headers["cache-control"] == "no-store" and mask.shape == (height, width)
+    assert mask[height // 2, width // 2] == 255 and session.editor.rev == rev
+    for wrong in ("", "?x=1&y=1", "?x=1&y=1&label=2", "?x=-1&y=1&label=1", f"?x={width}&y=1&label=1", "?x=nan&y=1&label=1"):
+        refused = page.get(f"{base}/0/3.png{wrong}")
+        assert refused.status_code == 400 and refused.json()["error"].startswith("A preview ")
+    assert page.get(f"{base}/0/999.png?x=1&y=1&label=1").status_code == 404
 
 
 # --- bodies -----------------------------------------------------------------------------------------------

@@ -56,9 +56,9 @@ class GraphCut:
             if prior is None:
                 whole[rows, columns] = outlined
             else:  # what no click changed stays as it was
-                fresh = cv2.dilate((found != place.start).astype(np.uint8), np.ones((5, 5), np.uint8))
-                fresh = cv2.resize(fresh, outlined.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-                whole[rows, columns] = np.where(fresh, outlined, whole[rows, columns])
+                changed = cv2.dilate((found != place.start).astype(np.uint8), np.ones((5, 5), np.uint8))
+                fresh = cv2.resize(changed, outlined.shape[::-1], interpolation=cv2.INTER_NEAREST)
+                whole[rows, columns] = np.where(fresh > 0, outlined, whole[rows, columns])
         _force(whole, points)
         return whole
 
@@ -86,7 +86,7 @@ class _Place:
         self.grey = cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY)
         self.small = cv2.resize(piece, crop.small, interpolation=cv2.INTER_AREA)
         self.graph = ColourGraph(self.small)
-        self.start = np.zeros(self.small.shape[:2], bool)
+        self.start: np.ndarray = np.zeros(self.small.shape[:2], bool)
         inner, known = crop.inner(box), crop.reduced(prior)
         if known is not None:
             self.start = known
