@@ -104,3 +104,13 @@ def test_a_keyframe_of_strokes_starts_from_the_carried_mask(scene):
 def test_unknown_segmenter_is_named():
     with pytest.raises(MethodError, match="graphcut"):
         segmenter("magic")
+
+
+def test_one_click_on_a_stripe_means_the_striped_subject():
+    rng = np.random.default_rng(3)
+    image = np.clip(rng.normal((60, 120, 60), 6, (240, 400, 3)), 0, 255).astype(np.uint8)
+    truth = np.zeros((240, 400), np.uint8)
+    truth[80:160, 150:250] = 255
+    stripes = np.where((np.arange(100) // 12 % 2)[None, :, None] > 0, (220, 40, 40), (40, 10, 90))
+    image[80:160, 150:250] = np.clip(stripes + rng.normal(0, 6, (80, 100, 3)), 0, 255)
+    assert jaccard(segmenter("graphcut").segment(image, [Point(200.0, 120.0)]), truth) > 0.9

@@ -27,6 +27,7 @@ LATER = (0.0003, 0.5)  # the same for corrections
 REACH = 3.0  # a correction is no larger than a disc of so many times the click's distance from the outline
 ZONE = 0.35  # around a grown region, as part of the side of a square as large, where the cut decides anew
 TAKEN = 0.3  # of a grown region must be left by the cut; else the region is taken as it was grown
+BOX = 0.25  # half the side of the box around the first click, as part of the crop's shorter side
 KEPT = 4  # pictures, each with up to KEPT_STEPS masks, for the next click
 KEPT_STEPS = 64
 Box = tuple[float, float, float, float]
@@ -126,7 +127,19 @@ class _Place:
         refined = self._refined(mask, changed, region, clicks)
         if ((refined != mask) & region).sum() >= TAKEN * region.sum():
             changed = refined
-        return _kept_parts(changed, mask, clicks)
+        changed = _kept_parts(changed, mask, clicks)
+        return changed if mask.any() else self._better(changed, clicks)
+
+    def _better(self, found: np.ndarray, clicks: tuple[Click, ...]) -> np.ndarray:
+        """The first click's mask, or what a cut of a box around it finds where that is outlined better."""
+        x, y, _ = clicks[-1]
+        half = round(BOX * min(found.shape))
+        labels = np.full(found.shape, cv2.GC_BGD, np.uint8)
+        labels[max(0, y - half) : y + half, max(0, x - half) : x + half] = cv2.GC_PR_FGD
+        for cx, cy, label in clicks:
+            cv2.circle(labels, (cx, cy), 3, int(cv2.GC_FGD if label > 0 else cv2.GC_BGD), -1)
+        cut = _kept_parts(_cut(self.small, labels), self.start, clicks)
+        return max((found, cut), key=lambda mask: self.graph.judged(mask, (x, y)))
 
     def _refined(self, mask: np.ndarray, changed: np.ndarray, region: np.ndarray, clicks: tuple[Click, ...]) -> np.ndarray:
         """`changed` after a cut around the region; everywhere else `mask` is sure."""

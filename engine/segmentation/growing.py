@@ -19,6 +19,7 @@ Spot = tuple[int, int]
 STEP_POWER, STEP_BASE = 1.5, 0.15  # cost of a colour step (CIE Lab), and of a pixel of way
 STRONGEST = 40.0  # colour steps above this are all an outline
 LEAST = 12  # px
+LARGER = 0.15  # a subject holds stripes and patches whose outlines are as strong as its own: the power of the area
 RAGGED, CENTRED = 0.25, 0.15  # how much a ragged outline counts against a region, and a click away from its middle
 
 
@@ -60,6 +61,20 @@ class ColourGraph:
         region = np.zeros(distance.size, bool)
         region[order[: best + 1]] = True
         return region.reshape(self.shape)
+
+    def judged(self, region: np.ndarray, spot: Spot) -> float:
+        """How good a whole mask (h, w) bool is for a click: as `grown` judges, and larger is better."""
+        inside = region.ravel()
+        on = inside[self._from] != inside[self._to]
+        if not on.any():
+            return 0.0
+        border, area = float(self._border[inside].sum()), float(inside.sum())
+        whole = float(on.sum()) + border
+        y, x = np.nonzero(region)
+        off = np.hypot(x.mean() - spot[0], y.mean() - spot[1]) / np.sqrt(area / np.pi)
+        ragged = max(whole**2 / (16 * area), 1)
+        step = float(self._strengths[on].mean()) * (1 - border / whole)
+        return float(step / ragged**RAGGED * np.exp(-CENTRED * off**2) * area**LARGER)
 
     def _reach(self, seed: Spot, allowed: np.ndarray, against: Sequence[Spot]) -> np.ndarray:
         """(h, w): cost of the cheapest way from the seed; infinite where none may go."""
