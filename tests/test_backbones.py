@@ -35,6 +35,7 @@ CASES = [
     Case("analytic", partial(AnalyticBackbone, LOOKS), fidelity=100),
     Case("analytic spread", partial(AnalyticBackbone, LOOKS, spread=0.3, patch=8), fidelity=100),
     Case("analytic ddpm", partial(AnalyticBackbone, LOOKS, schedule="ddpm", spread=0.2), fidelity=100),
+    Case("bundled", partial(backbone, "bundled"), fidelity=26, prompt="make the ball blue"),
 ]
 
 

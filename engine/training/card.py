@@ -11,8 +11,10 @@ from engine.world.words import BACKGROUNDS, COLOURS, MATERIALS, SHAPES
 _TEXT = """# The bundled model
 
 A small diffusion model for text to video and for instruction edits of pictures and clips, trained from nothing on the drawn
-world (`engine/world`), at 64 × 64 pixels and up to 17 frames. It knows that world and nothing else: {shapes}; {colours};
-{materials}; on {backgrounds}. On any other video use motion propagation or a hub model.
+world (`engine/world`), at 64 × 64 pixels and up to 17 frames. It knows that world and nothing else; on any other video use
+motion propagation or a hub model. Its world: {shapes};
+{colours};
+{materials}; on {backgrounds}.
 
 | | autoencoder | model |
 |---|---|---|
@@ -92,4 +94,4 @@ def _limits(scores: dict[str, float]) -> str:
     weak = [key.removeprefix("success_") for key, value in scores.items() if key.startswith("success_") and value < 0.5]
     said = f"Fails more often than not at: {', '.join(weak)}. " if weak else ""
     drawn = " Videos from captions show fewer than nine in ten of the asked attributes." if scores["t2v_attributes"] < 0.9 else ""
-    return f"{said}Subjects cut off by the frame and thin shapes come out worst.{drawn} One seed, one run."
+    return f"{said}{drawn} One seed, one run.".strip()

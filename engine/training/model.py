@@ -55,7 +55,7 @@ class Sampling:
     """How answers are sampled: steps, guidance on the text, shift of the noise levels."""
 
     steps: int = 12
-    guidance: float = 3.0
+    guidance: float = 1.5
     shift: float = SHIFT
 
 
