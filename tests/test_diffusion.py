@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.backbones.analytic import AnalyticBackbone
 from engine.diffusion.attention import AttentionSite, Untouched, attend
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
-from engine.diffusion.flow import blend, euler, from_velocity, guided, shifted_levels, velocity_of
+from engine.diffusion.flow import blend, euler, from_clean, from_velocity, guided, shifted_levels, velocity_of
 
 SITE = AttentionSite(0, "self", (2, 3, 4))
 
@@ -198,3 +198,16 @@ def test_a_prediction_is_made_of_two_tensors_like_z() -> None:
     found = from_velocity(torch.zeros(1, 1, 1, 2, 2), torch.ones(1, 1, 1, 2, 2), 0.25)
     assert isinstance(found, Prediction)
     assert found.x0.unique().tolist() == [-0.25] and found.noise.unique().tolist() == [0.75]
+
+
+def test_clean_latents_and_velocity_make_the_same_prediction() -> None:
+    z, x0 = torch.randn(3, 2, 1, 4, 4), torch.randn(3, 2, 1, 4, 4)
+    t = torch.tensor([0.0, 0.3, 1.0])
+    made = from_clean(z, x0, t)
+    assert torch.allclose(blend(made.x0, made.noise, t), z, atol=1e-6)
+    assert torch.equal(made.x0[0], z[0]) and torch.equal(made.x0[1:], x0[1:])
+    for index, level in enumerate(t.tolist()):
+        one = from_clean(z[index : index + 1], x0[index : index + 1], level)
+        assert torch.allclose(one.noise, made.noise[index : index + 1], atol=1e-6)
+    again = from_velocity(z[1:2], velocity_of(from_clean(z[1:2], x0[1:2], 0.3)), 0.3)
+    assert torch.allclose(again.x0, x0[1:2], atol=1e-6)

@@ -24,11 +24,12 @@ def from_velocity(z: Tensor, velocity: Tensor, t: Tensor | float) -> Prediction:
 
 
 def from_clean(z: Tensor, x0: Tensor, t: Tensor | float) -> Prediction:
-    """noise = (z − (1 − t) x0) / t; without noise (t = 0) zero."""
+    """noise = (z − (1 − t) x0) / t. At t = 0 there is nothing to predict: x0 = z, noise = 0."""
     t = _wide(t, z)
     if isinstance(t, float | int):
-        return Prediction(x0, (z - (1 - t) * x0) / t if t > 0 else torch.zeros_like(z))
-    return Prediction(x0, torch.where(t > 0, (z - (1 - t) * x0) / t.clamp_min(1e-8), 0.0))
+        return Prediction(x0, (z - (1 - t) * x0) / t) if t > 0 else Prediction(z, torch.zeros_like(z))
+    noise = torch.where(t > 0, (z - (1 - t) * x0) / t.clamp_min(1e-8), 0.0)
+    return Prediction(torch.where(t > 0, x0, z), noise)
 
 
 def velocity_of(prediction: Prediction) -> Tensor:
