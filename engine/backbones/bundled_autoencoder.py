@@ -2,7 +2,7 @@
 
 Like Wan's it is causal in time and takes 4k + 1 frames: the first frame alone makes the first latent frame, every further
 four make another. Unlike Wan's it does all its work at the latents' resolution, with plane convolutions and a look at the
-previous latent frame, which is some twenty times faster on a CPU at the same size (our choice: the drawn world is sharp and
+previous latent frame, which is about eighteen times faster on a CPU at the same size (our choice: the drawn world is sharp and
 flat, and a clip must be encoded in every training step). A linear map of each cell, the principal components of the world
 before training, stands beside both networks: they learn what it cannot do.
 """
