@@ -11,6 +11,7 @@ replay and cannot drift.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from engine.database import (
     connect_to_read,
     create_database,
     open_database,
+    sync_file,
     sync_folder,
 )
 from engine.documents import DocumentRows
@@ -166,23 +168,23 @@ class Journal:
         """Starts a project in a new or empty folder."""
         if (folder / DATABASE).exists():
             raise ProjectError(f"{folder.name} holds a project already; choose another folder.")
-        db = None
+        part = folder / f".{DATABASE}.part-{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            db = create_database(folder / DATABASE)
-            with db:
-                rows = DocumentRows()
-                first = _insert(db, "Open clip", None, rows.write(db, project), None)
+            with contextlib.closing(create_database(part)) as db, db:
+                first = _insert(db, "Open clip", None, DocumentRows().write(db, project), None)
                 db.executemany("insert into meta values (?, ?)", [("head", str(first)), ("first", str(first)), ("rev", "1")])
-            db.close()
+            # Written beside and renamed: a kill in between must not leave a project that is none.
+            sync_file(part)
+            os.replace(part, folder / DATABASE)
+            sync_folder(folder)
         except (OSError, sqlite3.Error) as error:
-            if db is not None:
-                db.close()
-            for name in ("", "-wal", "-shm", "-journal"):
-                (folder / f"{DATABASE}{name}").unlink(missing_ok=True)
             raise ProjectError(
                 f"Cannot make a project in {folder.name}: {error}; check free disk space and write permission."
             ) from error
+        finally:
+            for name in ("", "-wal", "-shm", "-journal"):
+                part.with_name(part.name + name).unlink(missing_ok=True)
         return cls(folder)
 
     # --- the document -------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ ENGINE_VERSION = 3
 
 SCRATCH = re.compile(r"(\d+)-")
 GONE = re.compile(r"\.gone-(\d+)-")
-PART = re.compile(r"\..*\.part-(\d+)(\.|$)")
+PART = re.compile(r"\..*\.part-(\d+)(\.|-|$)")
 
 
 class Workspace:
@@ -105,9 +105,10 @@ class Workspace:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Removes what killed processes left: their scratch folders, and exports that were being written."""
+        """Removes what killed processes left: scratch folders, exports and databases that were being written."""
         sweep_parts(self.cache / "scratch", SCRATCH)
         sweep_parts(self.exports)
+        sweep_parts(self.folder)
         sweep_parts(self.folder / "backups")
         for place in (self.cache, self.cache / "masks", self.cache / "segments"):
             sweep_parts(place, GONE)
