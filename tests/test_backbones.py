@@ -208,8 +208,8 @@ def test_sites_tell_where_attention_happens(case: Case) -> None:
     assert (rows * model.stride[1], columns * model.stride[2]) == case.size
     for site, shape in control.maps:
         tokens = site.lead + frames * rows * columns
-        assert shape[1] == 1 and shape[2] == tokens
-        assert shape[3] == (text.embeddings.shape[1] if site.kind == "cross" else tokens)
+        assert site.kind == "cross" and shape[1:] == (1, tokens, text.embeddings.shape[1])
+    assert control.maps
     layers = [(site.layer, site.kind) for site, _, _ in control.asked]
     assert len(set(layers)) == len(layers)
 
@@ -218,6 +218,14 @@ def test_scores_handed_back_unchanged_stay_within_rounding(case: Case) -> None:
     stock = predicted(case)
     with made(case).control(Watching("self cross")):
         assert close(predicted(case), stock)
+
+
+def test_a_condition_without_an_input_is_named(case: Case) -> None:
+    model = made(case)
+    z, _ = noisy(case)
+    for name in {"first", "video"} - set(model.takes):
+        with pytest.raises(MethodError, match=name):
+            model.predict(z, 0.7, model.encode_text(case.prompt), Condition(**{name: clip(case)[0]}))  # type: ignore[arg-type]
 
 
 def test_a_control_can_change_the_outcome_at_either_kind(case: Case) -> None:

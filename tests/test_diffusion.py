@@ -13,7 +13,7 @@ from engine.diffusion.attention import AttentionSite, Untouched, attend
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.flow import blend, euler, from_clean, from_velocity, guided, shifted_levels, velocity_of
 
-SITE = AttentionSite(0, "self", (2, 3, 4))
+SITE = AttentionSite(0, "cross", (2, 3, 4))
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -106,6 +106,28 @@ def test_scores_handed_back_unchanged_change_nothing() -> None:
     control = Logits()
     assert torch.allclose(attend(q, k, v, SITE, control), F.scaled_dot_product_attention(q, k, v), atol=1e-6)
     assert control.seen == [(slice(h, h + 1), (2, 1, 24, 7)) for h in range(3)]
+
+
+def test_scores_are_asked_for_where_tokens_look_for_words_only() -> None:
+    q, k, v = heads()
+    for kind in ("self", "temporal"):
+        control = Logits(1e9)
+        out = attend(q, k, v, AttentionSite(0, kind, (2, 3, 4)), control)  # type: ignore[arg-type]
+        assert torch.equal(out, F.scaled_dot_product_attention(q, k, v)) and not control.seen
+
+
+def test_scores_are_float32_in_a_model_of_half_precision() -> None:
+    q, k, v = (part.bfloat16() for part in heads())
+    seen = []
+
+    class Types(Logits):
+        def scores(self, site: AttentionSite, logits: Tensor, heads: slice) -> Tensor:
+            seen.append(logits.dtype)
+            return logits
+
+    out = attend(q, k, v, SITE, Types())
+    assert out.dtype == torch.bfloat16 and set(seen) == {torch.float32}
+    assert torch.allclose(out, F.scaled_dot_product_attention(q, k, v), atol=0.02)
 
 
 def test_scores_decide_where_attention_goes() -> None:

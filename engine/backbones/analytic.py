@@ -32,7 +32,6 @@ Sites of `features` and `inject`, with B = the batch of z:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -44,6 +43,7 @@ from engine.backbones.analytic_text import KEY, RGB, VALUE, TextEncoder, colour_
 from engine.backbones.hooks import Hooks
 from engine.diffusion.attention import AttentionSite, attend
 from engine.diffusion.backbone import Condition, Prediction, Text
+from engine.diffusion.ddpm import DdpmSchedule
 from engine.diffusion.flow import shifted_levels
 from engine.errors import MethodError
 
@@ -54,9 +54,6 @@ BANDWIDTH = 0.02
 """of the self-attention exp(−‖q − k‖² / BANDWIDTH) over descriptors."""
 SHIFT = 5.0
 """of the flow's noise levels, as in Wan."""
-TRAINING_STEPS = 1000
-BETAS = (0.00085, 0.012)
-"""First and last β of the DDPM schedule, linear in √β between them (Stable Diffusion's)."""
 
 
 class AnalyticBackbone(Hooks):
@@ -87,8 +84,7 @@ class AnalyticBackbone(Hooks):
         self.patch, self.spread, self.schedule, self.max_frames = patch, spread, schedule, max_frames
         self.stride = (1, patch, patch)
         self._encode_text = TextEncoder(looks)
-        betas = torch.linspace(BETAS[0] ** 0.5, BETAS[1] ** 0.5, TRAINING_STEPS, dtype=torch.float64) ** 2
-        self._log_alpha_bar: list[float] = [0.0, *(1 - betas).log().cumsum(0).tolist()]
+        self._ddpm = DdpmSchedule()
 
     def encode(self, frames: Tensor) -> Tensor:
         """frames (T, 3, H, W) in [−1, 1] -> latents (1, 3p², T, H/p, W/p), without loss.
@@ -116,28 +112,22 @@ class AnalyticBackbone(Hooks):
 
     def levels(self, steps: int) -> list[float]:
         """flow: Wan's shifted grid; ddpm: even steps from 1 to 0, each n/1000. Raises ValueError for steps out of range."""
-        if self.schedule == "flow":
-            return shifted_levels(steps, SHIFT)
-        if not 1 <= steps <= TRAINING_STEPS:
-            raise ValueError(f"sampling takes 1 to {TRAINING_STEPS} steps; got {steps}")
-        return [round(TRAINING_STEPS * (steps - i) / steps) / TRAINING_STEPS for i in range(steps + 1)]
+        return shifted_levels(steps, SHIFT) if self.schedule == "flow" else self._ddpm.levels(steps)
 
     def scales(self, level: float) -> tuple[float, float]:
-        """(a, b) in z = a · x0 + b · noise. DDPM: log ᾱ is linear between its steps. Raises ValueError outside [0, 1]."""
+        """(a, b) in z = a · x0 + b · noise. Raises ValueError outside [0, 1]."""
+        if self.schedule == "ddpm":
+            return self._ddpm.scales(level)
         if not 0 <= level <= 1:
             raise ValueError(f"noise levels are within [0, 1]; got {level}")
-        if self.schedule == "flow":
-            return 1 - level, level
-        step = min(int(level * TRAINING_STEPS), TRAINING_STEPS - 1)
-        low, high = self._log_alpha_bar[step : step + 2]
-        alpha_bar = exp(low + (level * TRAINING_STEPS - step) * (high - low))
-        return alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+        return 1 - level, level
 
     def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction:
         """z (B, 3p², F, h, w) at a level from 1 to 0. Raises ValueError where the source is not as large as z.
 
         At level 0 nothing is left to predict: x0 = z and noise = 0, which is the limit for every s > 0.
         """
+        self.accept(condition)
         a, b = self.scales(level)
         mean = self._mean(z, text, condition)
         if b == 0:

@@ -69,6 +69,7 @@ class Bundled(Hooks):
 
     def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction:
         """With a source the clip is edited as the text says; without one the text is a caption. Gradients pass."""
+        self.accept(condition)
         source = condition.source if condition is not None else None
         grid = (z.shape[2], z.shape[3] // PATCH[1], z.shape[4] // PATCH[2])
         lead = 0 if source is None else grid[0] * grid[1] * grid[2]

@@ -13,11 +13,17 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from engine.diffusion.attention import AttentionControl
+from engine.diffusion.backbone import Condition
 from engine.errors import MethodError
 
 
 class Hooks:
-    """`sites`: the names that `features` and `inject` take, in the order in which a pass meets them."""
+    """`sites`: the names that `features` and `inject` take, in the order in which a pass meets them.
+
+    `takes`: the tensors of a Condition that the model has an input for.
+    """
+
+    takes: tuple[str, ...] = ("source",)
 
     def __init__(self, sites: tuple[str, ...]) -> None:
         self.sites = sites
@@ -75,6 +81,18 @@ class Hooks:
     def watched(self, site: str) -> bool:
         """Whether anyone reads or changes the state at `site`."""
         return bool(self._changes[site] or self._readers[site])
+
+    @property
+    def busy(self) -> bool:
+        """Whether any hook is in use."""
+        return self.installed is not None or any(map(self.watched, self.sites))
+
+    def accept(self, condition: Condition | None) -> None:
+        """Raises MethodError, naming it, for a part of the condition that the model has no input for."""
+        unknown = sorted(condition.given().difference(self.takes)) if condition else []
+        if unknown:
+            taken = f"it takes: {', '.join(self.takes)}" if self.takes else "it goes by text alone"
+            raise MethodError(f"This model has no input for: {', '.join(unknown)}; {taken}. Choose another model.")
 
     def _known(self, site: str) -> str:
         if site not in self._readers:

@@ -28,33 +28,59 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Text:
-    """An encoded prompt: embeddings (1, J, C); `pieces[i]` = positions in 0 … J − 1 of the i-th word of `words`."""
+    """An encoded prompt: embeddings (1, J, C); `pieces[i]` = positions in 0 … J − 1 of the i-th word of `words`.
+
+    `pooled` (1, C'): the whole prompt as one vector, for models that want it (SD XL).
+    """
 
     prompt: str
     words: tuple[str, ...]
     pieces: tuple[tuple[int, ...], ...]
     embeddings: Tensor
+    pooled: Tensor | None = None
 
     def positions(self, words: set[str] | frozenset[str]) -> list[int]:
         """Positions of all pieces of the given words, in order; empty where none is in the prompt."""
         return [at for word, piece in zip(self.words, self.pieces, strict=True) if word in words for at in piece]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Condition:
-    """What stands beside the noisy latents. `source`: clean latents (1, C, F, h, w) of the clip to edit, or None."""
+    """What stands beside the noisy latents. A model has inputs for some of it, `takes`, and refuses the rest by name.
+
+    What is given as pictures is encoded once for each Condition: make one and hand the same one to every step.
+
+    `source`    clean latents (1, C, F, h, w), as `encode` makes them, of the clip or the pictures to edit.
+                InstructPix2Pix has three branches, each a prediction of its own: (text, source), (empty text, source) and
+                (empty text, no source); the caller combines them.
+    `first`     the picture (3, H, W) in [−1, 1] to begin with; `last`: the one to end with.
+    `video`     pictures (T, 3, H, W) in [−1, 1] to keep or to follow (VACE); grey, 0, where there is nothing to follow.
+    `mask`      (T, 1, H, W), 1 = make this pixel, 0 = keep the video's. Without it all is made, as the video leads.
+    `strength`  how much the video counts.
+    """
 
     source: Tensor | None = None
+    first: Tensor | None = None
+    last: Tensor | None = None
+    video: Tensor | None = None
+    mask: Tensor | None = None
+    strength: float = 1.0
+
+    def given(self) -> set[str]:
+        """The names of the tensors that are there."""
+        return {name for name in ("source", "first", "last", "video", "mask") if getattr(self, name) is not None}
 
 
 class DiffusionBackbone(Protocol):
     """One pretrained model. The hooks are context managers, restored on any exit; idle, they change no bit.
 
     `max_frames`: the longest clip in frames. `stride`: pixels per token cell (frames, rows, columns). `sites`: the names
-    that `features` and `inject` take, in the order in which a pass meets them.
+    that `features` and `inject` take, in the order in which a pass meets them. `takes`: the tensors of a `Condition` that
+    it has an input for.
     """
 
     name: ClassVar[str]
+    takes: tuple[str, ...]
     max_frames: int
     stride: tuple[int, int, int]
     sites: tuple[str, ...]
@@ -77,7 +103,13 @@ class DiffusionBackbone(Protocol):
         """(a, b) in z = a · x0 + b · noise at a level; rectified flow: (1 − t, t), DDPM: (√ᾱ, √(1 − ᾱ))."""
         ...
 
-    def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction: ...
+    def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction:
+        """z (B, C, F, h, w) at a level -> what it is made of, on the device of z.
+
+        At level 0, x0 = z; the noise is 0, or what the model takes for noise, which inversion starts from. Raises
+        MethodError for a condition that is not among `takes`, and where memory does not suffice.
+        """
+        ...
 
     def control(self, control: AttentionControl) -> AbstractContextManager[None]: ...
 
