@@ -16,7 +16,7 @@ from app.handlers import Handlers, endpoint, said
 from app.panels import anchors, export, project, propagate, source, subjects
 from app.panels.fields import chosen_values
 from app.session import Session, SessionStore
-from engine import EFFECTS, METHODS, EngineError, method
+from engine import EFFECTS, METHODS, EngineError
 
 TITLE = "Anchorline"
 SETUP_SILENT = 300.0  # seconds without a word from the installer after which it counts as gone
@@ -131,7 +131,7 @@ def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
 def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
     flat = [control for controls in run["controls"].values() for control in controls]
 
-    configs = {name: method(name).Config for name in METHODS}
+    configs = {name: card.Config for name, card in METHODS.items()}
 
     def propagate_now(session: Session, frame: int, name: str, *given: Any) -> None:
         propagate.run(session, name, chosen_values(configs, run["controls"], name, given))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.media.formats import FORMATS
     from engine.media.images import read_image, read_mask
     from engine.media.probe import check_file
-    from engine.methods import METHODS, method
+    from engine.methods import METHODS
     from engine.methods.base import Segment
     from engine.project import Project
     from engine.projects import Summary, copy_project, last_change, poster_of, summary_of
@@ -70,7 +70,6 @@ _HOME = {
     "layer_of": "engine.viewing",
     "limit_cache": "engine.cache",
     "mask_png": "engine.viewing",
-    "method": "engine.methods",
     "poster_of": "engine.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
@@ -118,7 +117,6 @@ __all__ = [
     "layer_of",
     "limit_cache",
     "mask_png",
-    "method",
     "poster_of",
     "read_image",
     "read_mask",

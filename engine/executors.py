@@ -144,6 +144,7 @@ def _watch_parent() -> None:
 
 
 def _work(task: SegmentTask) -> None:
+    from engine.backbones.shelf import Backbones
     from engine.material import Material
     from engine.render import render_segment
     from engine.workspace import Workspace
@@ -160,5 +161,5 @@ def _work(task: SegmentTask) -> None:
             _wires["beats"].put(now - told)
             told = now
 
-    material = Material(Workspace(task.folder), task.project)
+    material = Material(Workspace(task.folder), task.project, backbones=_wires.setdefault("backbones", Backbones()))
     render_segment(material, task.segment, step)

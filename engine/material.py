@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.backbones.shelf import Backbones
 from engine.clips import open_clip
 from engine.composite import edit_region
 from engine.entries import CheckedPack, Entry, is_whole
@@ -20,9 +21,11 @@ from engine.media.images import decode_png
 from engine.media.pack import FramePack
 from engine.media.reader import FrameReader
 from engine.media.records import covered
+from engine.methods import card
 from engine.methods.base import Segment
 from engine.motion.steps import Steps
 from engine.patches import apply_patch
+from engine.preparing import read_shared
 from engine.project import Project
 from engine.segments import MaskSpan, grown_spans, mask_spans, plan, segment_key
 from engine.types import FrameIndex, FrameRange, Video
@@ -34,14 +37,22 @@ REGIONS_KEPT = 4
 class Material:
     """One version of the document together with its files. Cheap to make; the reader is shared between versions."""
 
-    def __init__(self, workspace: Workspace, project: Project, opened: Callable[[], FrameReader] | None = None) -> None:
-        """`opened` gives the reader that is shared, when it is first needed."""
+    def __init__(
+        self,
+        workspace: Workspace,
+        project: Project,
+        opened: Callable[[], FrameReader] | None = None,
+        backbones: Backbones | None = None,
+    ) -> None:
+        """`opened` gives the reader that is shared, when it is first needed; `backbones` the models that are loaded already."""
         self.workspace = workspace
         self.project = project
         self.objects = Objects(workspace.folder / "objects")
         self.pack = open_pack(workspace, project.video)
         self.cuts: list[FrameIndex] = list(self.pack.cuts) if self.pack and self.pack.complete else []
-        self.segments = plan(project, self.cuts)
+        self.shared = read_shared(workspace, project, self.cuts)
+        self.segments = plan(project, self.cuts, self.shared)
+        self.backbones = backbones or Backbones()
         self._opened = opened
         self._reader: FrameReader | None = None
         self._steps: Steps | None = None
@@ -50,6 +61,10 @@ class Material:
         self._spans = {subject.id: mask_spans(project, self.cuts, subject.id) for subject in project.subjects}
         self._keys: dict[int, str] = {}
         self._finished: list[FrameRange] | None = None
+
+    def again(self) -> Material:
+        """The same version, with what has been computed for it since."""
+        return Material(self.workspace, self.project, lambda: self.reader, self.backbones)
 
     @property
     def reader(self) -> FrameReader:
@@ -151,7 +166,7 @@ class Material:
 
     def key_of(self, segment: Segment) -> str:
         if segment.index not in self._keys:
-            self._keys[segment.index] = segment_key(self.project, self.cuts, segment)
+            self._keys[segment.index] = segment_key(self.project, self.cuts, segment, self.shared)
         return self._keys[segment.index]
 
     def rendered(self, segment: Segment) -> Entry | None:
@@ -159,7 +174,8 @@ class Material:
         return self._entry(self.workspace.segment(self.key_of(segment)))
 
     def is_done(self, segment: Segment) -> bool:
-        return (self.workspace.segment(self.key_of(segment)) / "done.json").exists()
+        prepared = segment.shot.start in self.shared or not card(self.project.edit.method).shares
+        return prepared and (self.workspace.segment(self.key_of(segment)) / "done.json").exists()
 
     def was_rendered(self, segment: Segment) -> bool:
         """Whether some frame of it was rendered under any key: earlier, with other marks, takes or settings."""

@@ -14,7 +14,7 @@ from typing import Any
 from engine.effects import EFFECTS, checked_config
 from engine.errors import RecipeError
 from engine.media.formats import FORMATS
-from engine.methods import METHODS, method
+from engine.methods import METHODS, card
 from engine.segmentation import SEGMENTERS
 from engine.strict import parse_strict, shown
 
@@ -236,7 +236,7 @@ def _check_edit(edit: Any, subjects: set[int]) -> None:
         _text(word, "edit.target_words")
     if not isinstance(edit.get("config", {}), dict):
         raise RecipeError("edit.config must be an object.")
-    checked_config(method(name).Config, edit.get("config", {}), "edit.config")
+    checked_config(card(name).Config, edit.get("config", {}), "edit.config")
 
 
 def _check_export(export: Any) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from engine.anchoring import locked
+from engine.composite import inside
 from engine.entries import seal, write_sums
 from engine.errors import MethodError
 from engine.executors import Executor, SegmentTask, SerialExecutor
@@ -27,15 +29,18 @@ from engine.media.pack import build_pack
 from engine.media.reader import FrameReader
 from engine.media.records import RecordReader, RecordWriter
 from engine.media.writer import write_clip
-from engine.methods import method
-from engine.methods.base import Context, Segment, Shot
+from engine.methods import card, method
+from engine.methods.base import Context, Segment, Shot, TakeMaker
 from engine.patches import make_patch
+from engine.preparing import write_shared
 from engine.progress import Progress, Step
-from engine.segments import MaskSpan
+from engine.segments import MaskSpan, shared_key, shots
 from engine.tracking.masks import carry_masks
 from engine.types import FrameIndex, FrameRange
 
 FRAMES_KEPT = 4
+PREPARING = 100  # what a method prepares counts for so many frames in the progress of a run
+TAKING = 100  # and a take for so many
 
 
 @dataclass
@@ -120,53 +125,122 @@ def propagate(
     """Renders what is not rendered yet: of all segments, or of the given ones.
 
     Raises:
-        MethodError: no anchor with an approved take.
+        MethodError: nothing to go by: no anchor with an approved take, and no text.
         Cancelled: finished segments stay, the running one is begun again next time.
     """
-    if not material.project.edit.approved:
-        raise MethodError("There is no approved anchor: make a take on a frame and approve it, then propagate.")
-    if not material.segments:
-        raise MethodError("No approved anchor lies inside the in–out range; move the range, or approve an anchor in it.")
+    _check_there_is_work(material)
     dirty = dirty_segments(material, segments)
-    material.drop_damaged_masks(spans_of(material, dirty))
-    spans = spans_to_carry(material, dirty)
+    # What a method shares over a shot depends on all of the shot.
+    seen = material.segments if dirty and card(material.project.edit.method).shares else dirty
+    material.drop_damaged_masks(spans_of(material, seen))
+    spans = spans_to_carry(material, seen)
     progress.total += sum(len(span.range) for span in spans) + sum(s.stop - s.start for s in dirty)
-    read_motion(material, [FrameRange(s.start, s.stop + (s.right is not None)) for s in dirty], progress)
+    read_motion(material, [FrameRange(s.start, s.stop + (s.right is not None)) for s in seen], progress)
     carry(material, spans, progress)
+    if prepare_shots(material, dirty, progress):
+        material = material.again()
+        segments = None if segments is None else [s for s in material.segments if any(_meet(s, one) for one in segments)]
+        dirty = dirty_segments(material, segments)
     tasks = [SegmentTask(material.workspace.folder, material.project, segment) for segment in dirty]
     (executor or SerialExecutor(render_segment)).run(tasks, material, progress)
     return report_of(material, dirty, material.segments if segments is None else segments)
 
 
-def render_segment(material: Material, segment: Segment, step: Step) -> None:
-    """Renders one segment into its record set: patches against the source, checks in `meta`."""
+def _check_there_is_work(material: Material) -> None:
+    edit, chosen = material.project.edit, card(material.project.edit.method)
+    if material.segments:
+        return
+    if edit.approved:
+        raise MethodError("No approved anchor lies inside the in–out range; move the range, or approve an anchor in it.")
+    if chosen.anchors:
+        raise MethodError("There is no approved anchor: make a take on a frame and approve it, then propagate.")
+    asked = " and ".join(text.replace("_", " ") for text in chosen.texts if text != "target_words")
+    raise MethodError(f"{chosen.title} does not know what to do yet: write its {asked}, or approve an anchor, then propagate.")
+
+
+def _meet(one: Segment, other: Segment) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+def prepare_shots(material: Material, segments: list[Segment], progress: Progress) -> bool:
+    """Does what the method shares over the shots of the segments, where it is not done; whether there was anything to do."""
     edit = material.project.edit
-    chosen = method(edit.method)
-    sources = _Recent(material.reader)
-    shot = Shot(
-        frames=sources,
+    left = {s.shot.start: s.shot for s in segments if s.shot.start not in material.shared} if card(edit.method).shares else {}
+    for shot in left.values():
+        progress.total += PREPARING
+        chosen, config = method(edit.method), card(edit.method).Config(**edit.config)
+        with material.workspace.scratch() as scratch:
+            context = _context(material, shot, scratch, progress.part("Preparing the edit", PREPARING))
+            write_shared(context.store, chosen.prepare(_shot(material, shot), config, context))
+    return bool(left)
+
+
+def _shot(material: Material, shot: FrameRange) -> Shot:
+    span, edit = shot.meet(material.project.range), material.project.edit
+    return Shot(
+        frames=_Recent(material.reader),
         steps=material.steps,
         size=material.project.video.size,
+        span=span,
+        anchors=tuple(sorted(anchor.frame for anchor in edit.approved if anchor.frame in span)),
         region=material.region,
+        alpha=material.alpha,
         take=material.take,
+        tracks=lambda: None,
         edit=edit,
     )
+
+
+def _context(material: Material, shot: FrameRange, scratch: Path, step: Step) -> Context:
+    store = material.workspace.prepared(shared_key(material.project, material.cuts, shot))
+    return Context(step, material.project.edit.seed, scratch, store, material.backbones)
+
+
+def render_segment(material: Material, segment: Segment, step: Step) -> None:
+    """Renders one segment into its record set: patches against the source, checks and measures in `meta`."""
+    edit, chosen = material.project.edit, card(material.project.edit.method)
     checks = {"outside": 0, "anchor": 0}
-    quality = []
+    quality: dict[FrameIndex, dict[str, Any]] = {}
+    warnings: list[str] = []
     with material.workspace.scratch() as scratch:
-        context = Context(step=step, seed=edit.seed, scratch=scratch)
-        config = chosen.Config(**edit.config)
+        context = replace(
+            _context(material, segment.shot, scratch, step),
+            note=lambda frame, **measures: quality.setdefault(frame, {}).update(measures),
+            warn=lambda sentence: None if sentence in warnings else warnings.append(sentence),
+        )
+        shot, worker = _shot(material, segment.shot), method(edit.method)
         anchors = {anchor.frame for anchor in edit.approved}
         with RecordWriter(material.workspace.segment(material.key_of(segment)), resume=False) as records:
-            prepared = chosen.prepare(shot, config, context)
-            for frame, image in chosen.render(shot, segment, prepared, context):
-                source, region = sources.get(frame), material.region(frame)
+            rendered = worker.render(shot, segment, worker.prepare(shot, chosen.Config(**edit.config), context), context)
+            for frame, image in rendered if chosen.exact else locked(shot, segment, rendered, context):
+                source, region = shot.frames.get(frame), material.region(frame)
                 checks["outside"] = max(checks["outside"], _max_abs(image[region == 0], source[region == 0]))
                 if frame in anchors:
                     checks["anchor"] = max(checks["anchor"], _max_abs(image, material.take(frame)))
-                quality.append({"frame": frame, "region": round(float(np.count_nonzero(region)) / region.size, 5)})
+                quality.setdefault(frame, {})["region"] = round(float(np.count_nonzero(region)) / region.size, 5)
                 records.append(frame, seal(frame, make_patch(source, image)))
-            records.finish({**checks, "quality": quality})
+            measured = [{"frame": frame, **quality[frame]} for frame in records.frames]
+            records.finish({**checks, "quality": measured, "warnings": warnings})
+
+
+def make_take(material: Material, frame: FrameIndex, seed: int, progress: Progress) -> np.ndarray:
+    """(H, W, 3) uint8: a take of one frame by the edit's method, the source outside the region.
+
+    Raises:
+        MethodError: the method makes no takes, or does not know what to do.
+    """
+    edit, chosen = material.project.edit, card(material.project.edit.method)
+    if not chosen.takes:
+        raise MethodError(f"{chosen.title} carries takes and cannot make one: use an effect, paint, or bring a picture.")
+    spans = [span for span in spans_to_carry(material) if frame in span.range]
+    progress.total += TAKING + sum(len(span.range) for span in spans)
+    carry(material, spans, progress)
+    shot = next(one for one in shots(material.project, material.cuts) if frame in one)
+    with material.workspace.scratch() as scratch:
+        context = replace(_context(material, shot, scratch, progress.part("Making a take", TAKING)), seed=seed)
+        maker = cast(TakeMaker, method(edit.method))
+        image = maker.take(_shot(material, shot), frame, chosen.Config(**edit.config), context)
+    return inside(material.picture(frame), image, material.subjects_region(frame))
 
 
 class _Recent:
@@ -196,6 +270,7 @@ def report_of(material: Material, rendered: list[Segment], segments: list[Segmen
         report.outside_mask_max_abs = max(report.outside_mask_max_abs, meta["outside"])
         report.anchor_max_abs = max(report.anchor_max_abs, meta["anchor"])
         report.quality += meta["quality"]
+        report.warnings += [sentence for sentence in meta.get("warnings", ()) if sentence not in report.warnings]
     return report
 
 

@@ -7,9 +7,13 @@ only what it touches, and equal keys mean equal bytes (DESIGN: redo only what ch
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
 
+from engine.methods import card
 from engine.methods.base import Segment
 from engine.project import Project
 from engine.types import Anchor, FrameIndex, FrameRange, Keyframe
@@ -26,6 +30,17 @@ class MaskSpan:
     range: FrameRange
     given: tuple[tuple[FrameIndex, str], ...]
     key: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Shared:
+    """What a method has prepared for a shot: `digest` counts for all its segments, a part for those it is an end of."""
+
+    digest: str
+    parts: Mapping[FrameIndex, str]
+
+
+NOTHING: Mapping[FrameIndex, Shared] = MappingProxyType({})
 
 
 def shots(project: Project, cuts: list[FrameIndex]) -> list[FrameRange]:
@@ -76,37 +91,52 @@ def _mask_span(project: Project, span: FrameRange, given: tuple[tuple[FrameIndex
     return MaskSpan(span, given, key)
 
 
-def plan(project: Project, cuts: list[FrameIndex]) -> list[Segment]:
-    """The segments of the project's range: each frame of a shot that holds an approved anchor, exactly once.
+def plan(project: Project, cuts: list[FrameIndex], shared: Mapping[FrameIndex, Shared] = NOTHING) -> list[Segment]:
+    """The segments of the project's range: each frame of a shot that is edited, exactly once.
 
-    A segment starts at its left anchor and stops before its right one. Frames of shots without an approved anchor
-    are in no segment: they stay as they are.
+    A segment starts at its left anchor and stops before its right one. Frames of shots without an approved anchor are in no
+    segment and stay as they are, unless the method goes by text. `shared`: what is prepared, by the first frame of the shot.
     """
     segments: list[Segment] = []
     for shot in shots(project, cuts):
         span = shot.meet(project.range)
-        anchors = [anchor.frame for anchor in project.edit.approved if anchor.frame in span]
-        if not anchors:
+        parts = shared[shot.start].parts if shot.start in shared else ()
+        anchors = sorted(frame for frame in {*(a.frame for a in project.edit.approved), *parts} if frame in span)
+        if not len(span) or not (anchors or is_by_text(project)):
             continue
-        edges = [*([span.start] if anchors[0] > span.start else []), *anchors, span.stop]
+        edges = [span.start, *(frame for frame in anchors if frame > span.start), span.stop]
         for start, stop in pairwise(edges):
             left, right = (start if start in anchors else None), (stop if stop in anchors else None)
             segments.append(Segment(index=len(segments), start=start, stop=stop, left=left, right=right, shot=shot))
     return segments
 
 
-def segment_key(project: Project, cuts: list[FrameIndex], segment: Segment) -> str:
+def is_by_text(project: Project) -> bool:
+    """Whether the edit needs no anchor: its method goes by text, and there is one."""
+    edit, chosen = project.edit, card(project.edit.method)
+    return not chosen.anchors and any(getattr(edit, text) for text in chosen.texts)
+
+
+def shared_key(project: Project, cuts: list[FrameIndex], shot: FrameRange) -> str:
+    """Content key over everything that what a method shares over a shot may depend on."""
+    span, edit = shot.meet(project.range), project.edit
+    return content_key(
+        what="prepared",
+        clip=project.video.digest,
+        range=[span.start, span.stop],
+        anchors=[_anchor_part(anchor) for anchor in edit.approved if anchor.frame in span],
+        **_said(project),
+        subjects=_subjects_part(project, cuts, span),
+    )
+
+
+def segment_key(project: Project, cuts: list[FrameIndex], segment: Segment, shared: Mapping[FrameIndex, Shared] = NOTHING) -> str:
     """Content key over everything that decides the segment's pixels."""
     edit = project.edit
     covered = FrameRange(segment.start, segment.stop + (segment.right is not None))
-    subjects = [
-        {
-            "feather": subject.feather,
-            "grow": subject.grow,
-            "masks": [s.key for s in mask_spans(project, cuts, subject.id) if len(s.range.meet(covered))],
-        }
-        for subject in project.edited_subjects()
-    ]
+    common = shared.get(segment.shot.start)
+    ends = [frame for frame in (segment.left, segment.right) if frame is not None]
+    more = {} if common is None else {"shared": [common.digest, *(common.parts.get(frame) for frame in ends)]}
     return content_key(
         what="segment",
         clip=project.video.digest,
@@ -114,13 +144,32 @@ def segment_key(project: Project, cuts: list[FrameIndex], segment: Segment) -> s
         shot=[segment.shot.start, segment.shot.stop],
         left=_anchor_part(edit.anchor_at(segment.left) if segment.left is not None else None),
         right=_anchor_part(edit.anchor_at(segment.right) if segment.right is not None else None),
-        whole_frame=project.whole_frame,
-        subjects=subjects,
-        method=edit.method,
-        config=edit.config,
-        seed=edit.seed,
-        prompts=[edit.source_prompt, edit.target_prompt, edit.instruction, list(edit.target_words)],
+        **_said(project),
+        subjects=_subjects_part(project, cuts, covered),
+        **more,
     )
+
+
+def _said(project: Project) -> dict[str, Any]:
+    edit = project.edit
+    return {
+        "whole_frame": project.whole_frame,
+        "method": edit.method,
+        "config": edit.config,
+        "seed": edit.seed,
+        "prompts": [edit.source_prompt, edit.target_prompt, edit.instruction, list(edit.target_words)],
+    }
+
+
+def _subjects_part(project: Project, cuts: list[FrameIndex], covered: FrameRange) -> list[dict[str, Any]]:
+    return [
+        {
+            "feather": subject.feather,
+            "grow": subject.grow,
+            "masks": [s.key for s in mask_spans(project, cuts, subject.id) if len(s.range.meet(covered))],
+        }
+        for subject in project.edited_subjects()
+    ]
 
 
 def _anchor_part(anchor: Anchor | None) -> list[str | int | None] | None:

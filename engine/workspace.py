@@ -61,6 +61,10 @@ class Workspace:
         """The record set of a rendered segment with this key."""
         return self.cache / "segments" / key
 
+    def prepared(self, key: str) -> Path:
+        """What a method prepared for a shot under this key; its done.json says what it is."""
+        return self.cache / "prepared" / key
+
     def entries(self) -> list[Path]:
         """The folders of the cache that hold one computed thing each; finished ones have a done.json."""
         places = (
@@ -68,6 +72,7 @@ class Workspace:
             self.cache.glob("motion-*"),
             self.cache.glob("masks/*"),
             self.cache.glob("segments/*"),
+            self.cache.glob("prepared/*"),
         )
         return sorted(path for place in places for path in place if path.is_dir() and not path.name.startswith("."))
 
@@ -110,7 +115,7 @@ class Workspace:
         sweep_parts(self.exports)
         sweep_parts(self.folder)
         sweep_parts(self.folder / "backups")
-        for place in (self.cache, self.cache / "masks", self.cache / "segments"):
+        for place in (self.cache, self.cache / "masks", self.cache / "segments", self.cache / "prepared"):
             sweep_parts(place, GONE)
 
 

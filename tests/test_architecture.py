@@ -131,12 +131,12 @@ def door_names() -> set[str]:
 
 
 def crosses_methods(path: str, name: str) -> bool:
-    """Whether a method file imports another method's file; the registry, `base` and its own parts are shared ground."""
+    """Whether a method file imports another method's file; the registry, `base`, `cards` and its own parts are shared ground."""
     parts = name.split(".")
     if parts[:2] != ["engine", "methods"] or len(parts) < 3 or path.endswith(("__init__.py", "registry.py")):
         return False
     own = Path(path).stem.split("_")[0]
-    shared = parts[2] in ("base", "registry") or parts[2].split("_")[0] == own
+    shared = parts[2] in ("base", "cards", "registry") or parts[2].split("_")[0] == own
     return not shared and (ROOT / "engine/methods" / f"{parts[2]}.py").exists()
 
 

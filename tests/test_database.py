@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -17,6 +19,7 @@ from engine.database import copy_database, file_system
 from engine.errors import ProjectError
 from engine.journal import Journal
 from engine.project import from_json, to_json
+from tests.conftest import ROOT
 from tests.test_journal import blank, full
 
 FIRST_LAYOUT = """
@@ -175,3 +178,28 @@ def test_on_a_network_share_the_journal_works_without_a_write_ahead_log(tmp_path
     monkeypatch.undo()
     assert Journal(tmp_path / "p").undo().edit.anchors == ()
     assert os.path.exists(tmp_path / "p" / "project.db")
+
+
+def test_a_project_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A process killed at any moment while it makes a project leaves none, and the next one makes it."""
+    maker = """
+import os, sqlite3, sys
+from pathlib import Path
+from engine import journal
+from tests.test_journal import blank
+left = int(sys.argv[2])
+def kill(*_):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), 9)
+sys.setprofile(kill)
+journal.Journal.create(Path(sys.argv[1]), blank()).close()
+"""
+    for number, calls in enumerate((400, 660, 900, 1310, 1340)):
+        folder = tmp_path / str(number)
+        killed = subprocess.run([sys.executable, "-c", maker, str(folder), str(calls)], cwd=ROOT, check=False).returncode
+        if not (folder / "project.db").exists():
+            assert killed
+            Journal.create(folder, blank()).close()
+        Journal(folder).close()

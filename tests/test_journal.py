@@ -105,31 +105,6 @@ def test_unmarked_folder_and_taken_folder_are_refused(tmp_path):
         Journal.create(tmp_path / "p", blank())
 
 
-def test_a_project_is_there_whole_or_not_at_all(tmp_path):
-    """A process killed at any moment while it makes a project leaves none, and the next one makes it."""
-    maker = """
-import os, sqlite3, sys
-from pathlib import Path
-from engine import journal
-from tests.test_journal import blank
-left = int(sys.argv[2])
-def kill(*_):
-    global left
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), 9)
-sys.setprofile(kill)
-journal.Journal.create(Path(sys.argv[1]), blank()).close()
-"""
-    for number, calls in enumerate((400, 660, 900, 1310, 1340)):
-        folder = tmp_path / str(number)
-        killed = subprocess.run([sys.executable, "-c", maker, str(folder), str(calls)], cwd=ROOT, check=False).returncode
-        if not (folder / "project.db").exists():
-            assert killed
-            Journal.create(folder, blank()).close()
-        Journal(folder).close()
-
-
 def test_project_of_a_newer_layout_is_refused(tmp_path):
     Journal.create(tmp_path / "p", blank()).close()
     with sqlite3.connect(tmp_path / "p" / "project.db") as db:

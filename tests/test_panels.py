@@ -12,12 +12,12 @@ from app.layout import setup_status
 from app.panels import fields
 from app.panels.propagate import card_of
 from app.view import summary
-from engine import EFFECTS, METHODS, RecipeError, method
+from engine import EFFECTS, METHODS, RecipeError
 from engine.jobs import Job
 from tests.test_journal import blank
 
 
-@pytest.mark.parametrize("config", [*(e.Config for e in EFFECTS.values()), *(method(name).Config for name in METHODS)])
+@pytest.mark.parametrize("config", [*(e.Config for e in EFFECTS.values()), *(card.Config for card in METHODS.values())])
 def test_controls_follow_from_the_config(config):
     with gr.Blocks():
         made = fields.controls(config)

@@ -10,7 +10,7 @@ import gradio as gr
 from app.panels import fields
 from app.panels.base import Panel
 from app.session import Session
-from engine import METHODS, Job, acts, dirty_segments, method
+from engine import METHODS, Job, acts, dirty_segments
 
 KINDS = {
     "prepare": "Preparing the clip",
@@ -23,7 +23,7 @@ KINDS = {
 
 def build() -> Panel:
     """Method, its config, what there is to do."""
-    configs = {name: (method(name).title, method(name).Config) for name in METHODS}
+    configs = {name: (card.title, card.Config) for name, card in METHODS.items()}
     chosen, controls = fields.chooser(configs, "Method", "method")
     plan = gr.HTML(elem_id="plan")
     run = gr.Button("Propagate (Ctrl+Enter)", variant="primary", elem_id="propagate")

@@ -1,4 +1,4 @@
-"""The methods, by name. A new one is one file here and one line below; panel, recipe and tests follow from it."""
+"""The methods, by name. A new one is one file here, its card in cards.py and one line below; panel, recipe and tests follow."""
 
 from __future__ import annotations
 
@@ -6,16 +6,31 @@ from importlib import import_module
 
 from engine.errors import MethodError
 from engine.methods.base import Method
+from engine.methods.cards import Card, MotionConfig
 
 METHODS = {
-    "motion": "engine.methods.motion:Motion",
+    "motion": Card(
+        "engine.methods.motion:Motion",
+        title="Motion propagation (no weights)",
+        paper="",
+        Config=MotionConfig,
+        anchors=True,
+        exact=True,
+        shares=False,
+        takes=False,
+    ),
 }
+
+
+def card(name: str) -> Card:
+    """What is known of the method of that name without loading it. Raises MethodError for an unknown one."""
+    if name not in METHODS:
+        raise MethodError(f'There is no method "{name}"; there are: {", ".join(METHODS)}.')
+    return METHODS[name]
 
 
 def method(name: str) -> Method:
     """The method of that name, loaded now. Raises MethodError for an unknown one."""
-    if name not in METHODS:
-        raise MethodError(f'There is no method "{name}"; there are: {", ".join(METHODS)}.')
-    module, _, attribute = METHODS[name].partition(":")
+    module, _, attribute = card(name).where.partition(":")
     made: Method = getattr(import_module(module), attribute)()
     return made

@@ -1,20 +1,24 @@
 """What a method is: the protocol, and what it is given.
 
-A method carries approved takes through a shot. It *prepares* once what it shares over the clip, then *renders*
-segments, each on its own; the same inputs give the same bytes, in any order, in any process.
+A method edits the frames of a shot: it carries approved takes, or follows a text, guided by them. It *prepares* once what
+its segments share, then *renders* segments, each on its own; the same inputs give the same bytes, in any order, in any
+process. What is known of it without loading it is its card (cards.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from engine.motion.steps import Steps
-from engine.types import Edit, FrameIndex, FrameRange
+from engine.types import Edit, FrameIndex, FrameRange, Tracks
+
+if TYPE_CHECKING:
+    from engine.diffusion.backbone import DiffusionBackbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Segment:
     """Frames [start, stop) between neighbouring approved anchors within a shot.
 
     `left` is the anchor at `start` or None; `right` the anchor at `stop` (the next segment's first frame, inside the
-    shot) or None. At least one of them is there.
+    shot) or None. At least one of them is there where the method needs anchors.
     """
 
     index: int
@@ -44,54 +48,86 @@ class Frames(Protocol):
 class Shot:
     """What a method sees of the clip. Everything is fetched by frame; nothing holds all frames.
 
-    `region(frame)` (H, W) uint8: 0 where the source must stay, 255 where the edit is whole. `take(frame)` (H, W, 3)
-    uint8: the approved take of an anchor. `size` = (H, W). `steps`: motion between neighbouring frames.
+    `size` = (H, W). `span`: the frames of the shot inside the project's range; `anchors`: the approved ones among them.
+    `region(frame)` (H, W) uint8: 0 where the source must stay, 255 where the edit is whole; `alpha(subject, frame)` the same
+    of one subject's own mask, None where it has none. `take(frame)` (H, W, 3) uint8: the approved take of an anchor.
+    `steps`: motion between neighbouring frames. `tracks()`: the trajectories of the user's points, None where there are none.
     """
 
     frames: Frames
     steps: Steps
     size: tuple[int, int]
+    span: FrameRange
+    anchors: tuple[FrameIndex, ...]
     region: Callable[[FrameIndex], np.ndarray]
+    alpha: Callable[[int, FrameIndex], np.ndarray | None]
     take: Callable[[FrameIndex], np.ndarray]
+    tracks: Callable[[], Tracks | None]
     edit: Edit
+
+
+def unnoted(frame: FrameIndex, **measures: float) -> None:
+    """Notes nothing."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Context:
-    """How to work: `step(done, total)` once per frame (raises Cancelled), the seed, a folder for working files."""
+    """How to work: `step(done, total)` once per frame or sampling step (raises Cancelled), the seed, a folder for working files.
+
+    `backbone(name, **options)`: a diffusion model, loaded once a process and kept. `store`: a folder that belongs to this
+    shot under these takes, masks, texts and settings; what `prepare` leaves there is found again by every later call.
+    `note(frame, **measures)`: measures of a frame for the report and the next-anchor suggestion, such as `unseen` (share of
+    the region that no anchor saw) and `confidence`, both from 0 to 1. `warn(sentence)`: something the user has to know.
+    """
 
     step: Callable[[int, int], None]
     seed: int
     scratch: Path
+    store: Path
+    backbone: Callable[..., DiffusionBackbone]
+    note: Callable[..., None] = unnoted
+    warn: Callable[[str], None] = lambda sentence: None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prepared:
-    """What a method shares over the clip; `digest` names its content in segment keys."""
+    """What a method shares over a shot; `digest` names its content in the keys of all segments.
+
+    `parts` names content that belongs to single frames: they cut segments as approved anchors do, and a segment's key takes
+    only the parts at its own two ends.
+    """
 
     digest: str
     config: Any
     value: Any = None
+    parts: Mapping[FrameIndex, str] = field(default_factory=dict)
 
 
 Rendered = Iterator[tuple[FrameIndex, np.ndarray]]
 
 
 class Method(Protocol):
-    """A way to carry an edit. See DESIGN §7; one file per method, one line in the registry."""
+    """A way to edit a shot. One file per method, one card."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    paper: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]]
     Config: ClassVar[type]
 
     def prepare(self, shot: Shot, config: Any, context: Context) -> Prepared:
-        """Work shared by all segments; may be empty."""
+        """Work shared by all segments of the shot; may be empty. Called again in every process: what was left in
+        `context.store` is then only read."""
         ...
 
-    def render(
-        self, shot: Shot, segment: Segment, prepared: Prepared, context: Context
-    ) -> Iterator[tuple[FrameIndex, np.ndarray]]:
-        """Every frame of the segment once, in order: (frame, (H, W, 3) uint8)."""
+    def render(self, shot: Shot, segment: Segment, prepared: Prepared, context: Context) -> Rendered:
+        """Every frame of the segment once, in order: (frame, (H, W, 3) uint8).
+
+        Where the method is not exact and the segment has a right anchor, that anchor's frame follows as one more: how far
+        the method is from the approved take there is what the frames before it are corrected by.
+        """
+        ...
+
+
+class TakeMaker(Method, Protocol):
+    """A method that can make a take of a single frame."""
+
+    def take(self, shot: Shot, frame: FrameIndex, config: Any, context: Context) -> np.ndarray:
+        """(H, W, 3) uint8: a candidate for an anchor, after `context.seed`."""
         ...

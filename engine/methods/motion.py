@@ -17,13 +17,13 @@ Symbols: D (H, W, 3) float32 difference, w (H, W) weight, region and alpha (H, W
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
+from engine.methods.cards import MotionConfig as Config
 from engine.motion.carry import Chain
 from engine.motion.flow import Window, grid, sample, upsample, upsample_positions
 from engine.motion.scratch import PositionStore
@@ -32,25 +32,9 @@ from engine.types import FrameIndex, FrameRange
 UNSEEN = 0.02  # weight below which neither anchor can be believed
 
 
-@dataclass(frozen=True)
-class Config:
-    nearness: float = field(
-        default=1.0,
-        metadata={"min": 0.2, "max": 4.0, "help": "How strongly the nearer anchor wins: 1 fades evenly, more switches sooner."},
-    )
-    trust: float = field(
-        default=2.0,
-        metadata={"min": 0.0, "max": 6.0, "help": "How strongly places that were hidden on the way are mistrusted."},
-    )
-
-
 class Motion:
     """See the module. `render` holds two frames' worth of fields, whatever the segment's length."""
 
-    name: ClassVar[str] = "motion"
-    title: ClassVar[str] = "Motion propagation (no weights)"
-    paper: ClassVar[str] = ""
-    needs: ClassVar[tuple[str, ...]] = ()
     Config: ClassVar[type] = Config
 
     def prepare(self, shot: Shot, config: Any, context: Context) -> Prepared:
