@@ -6,7 +6,7 @@ from importlib import import_module
 
 from engine.errors import MethodError
 from engine.methods.base import Method
-from engine.methods.cards import Card, MotionConfig
+from engine.methods.cards import Card, FlowAnchorConfig, MotionConfig
 
 METHODS = {
     "motion": Card(
@@ -18,6 +18,13 @@ METHODS = {
         exact=True,
         shares=False,
         takes=False,
+    ),
+    "flowanchor": Card(
+        "engine.methods.flowanchor:FlowAnchor",
+        title="FlowAnchor (source and target prompt)",
+        paper="arXiv 2604.22586",
+        Config=FlowAnchorConfig,
+        texts=("source_prompt", "target_prompt", "target_words"),
     ),
 }
 

@@ -40,3 +40,51 @@ class MotionConfig:
         default=2.0,
         metadata={"min": 0.0, "max": 6.0, "help": "How strongly places that were hidden on the way are mistrusted."},
     )
+
+
+@dataclass(frozen=True)
+class FlowAnchorConfig:
+    backbone: str = field(
+        default="bundled",
+        metadata={"kind": "choice", "choices": ("bundled", "analytic"), "help": "The text-to-video model that edits."},
+    )
+    steps: int = field(default=25, metadata={"min": 1, "max": 50, "help": "Noise levels of the model: more is finer and slower."})
+    skip: int = field(
+        default=2,
+        metadata={"min": 0, "max": 15, "help": "First steps left out: more stays closer to the source's outlines and layout."},
+    )
+    guidance_source: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 15.0, "help": "How strictly the source prompt is followed; 0 takes what suits the model."},
+    )
+    guidance_target: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 15.0, "help": "How strictly the target prompt is followed; 0 takes what suits the model."},
+    )
+    beta_text: float = field(
+        default=0.3,
+        metadata={"min": 0.0, "max": 1.0, "help": "Within the mask: how much attention goes to the words to edit (β1)."},
+    )
+    beta_space_time: float = field(
+        default=0.3,
+        metadata={"min": 0.0, "max": 1.0, "help": "For the words to edit: how much attention is drawn into the mask (β2)."},
+    )
+    gamma: float = field(
+        default=1.0,
+        metadata={"min": 0.0, "max": 2.0, "help": "How much the edit is strengthened as the clip gets longer (γ)."},
+    )
+    tau: float = field(
+        default=0.6,
+        metadata={"min": 0.0, "max": 1.0, "help": "Attention is held to the mask while the noise level is at least this (τ)."},
+    )
+    contrast: str = field(
+        default="signed",
+        metadata={
+            "kind": "choice",
+            "choices": ("signed", "absolute"),
+            "help": "Where the edit is strengthened: by its signed mean, as published, or wherever it is strong.",
+        },
+    )
+    background_lock: bool = field(
+        default=False, metadata={"help": "Hold the source outside the mask at every step, not only in the finished picture."}
+    )
