@@ -64,7 +64,7 @@ def serve(options: argparse.Namespace, projects: Path) -> int:
     from app.guard import Guard
     from app.layout import ASSETS, build_page
     from app.routes import build_api
-    from app.session import SessionStore
+    from app.store import SessionStore
     from engine import EngineError
 
     store = SessionStore(projects)

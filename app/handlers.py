@@ -11,7 +11,8 @@ import gradio as gr
 
 from app.panels.base import Panel
 from app.panels.propagate import card_of
-from app.session import Session, SessionStore
+from app.session import Session
+from app.store import SessionStore
 from engine import EngineError
 
 log = logging.getLogger("anchorline")
@@ -34,6 +35,9 @@ class Handlers:
         self.frame = gr.Number(0, visible="hidden")
         self.timer = gr.Timer(0.5, active=False)
         self.seen = gr.State("")
+        self.fill: list[Any] = []
+        self.filled: Callable[[Session], list[Any]] = lambda session: []
+        """Controls that are filled from the document when a project is opened, and what they are filled with."""
 
     # --- what is shown ------------------------------------------------------------------------------------
 
@@ -78,20 +82,20 @@ class Handlers:
             **endpoint(name),
         )
 
-    def on_canvas(self, event: Any, work: Work | None = None) -> None:
+    def on_canvas(self, event: Any, work: Work | None = None, inputs: Sequence[Any] = ()) -> None:
         """The canvas did something by itself; the panels follow. Its event carries the frame."""
 
-        def handle(data: gr.EventData, identity: str) -> list[Any]:
+        def handle(data: gr.EventData, identity: str, *values: Any) -> list[Any]:
             def do() -> list[Any]:
                 session = self.store.get(identity)
                 frame = int((data._data or {}).get("frame", 0))
                 if work is not None:
-                    work(session, frame)
+                    work(session, frame, *values)
                 return self.refresh(session, frame)
 
             return said(do)
 
-        event(handle, [self.state], self.outputs, trigger_mode="always_last", **endpoint())
+        event(handle, [self.state, *inputs], self.outputs, trigger_mode="always_last", **endpoint())
 
     def on_pick(self, event: Any, work: Callable[[Session, int, dict[str, Any]], Session | None], command: Any = None) -> Any:
         """A click inside a panel's own HTML; its data goes to `work`. Returns what more can be chained to."""

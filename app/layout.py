@@ -15,7 +15,8 @@ from app.canvas import EditorCanvas, Timeline
 from app.handlers import Handlers, endpoint, said
 from app.panels import anchors, export, project, propagate, source, subjects
 from app.panels.fields import chosen_values
-from app.session import Session, SessionStore
+from app.session import Session
+from app.store import SessionStore
 from engine import EFFECTS, METHODS, EngineError
 
 TITLE = "Anchorline"
@@ -53,6 +54,7 @@ def build_page(store: SessionStore, first: Session) -> gr.Blocks:
                 dock = propagate.dock()
         Timeline(elem_id="timeline")
         handlers = Handlers(store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_export, of_project])
+        handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
         _wire_source(handlers, of_source.parts)
         _wire_subjects(handlers, of_subjects.parts)
         _wire_anchors(handlers, of_anchors.parts)
@@ -84,8 +86,7 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
         (parts["path"].submit, by_path, [parts["path"], parts["deinterlace"]], ""),
     )
     for event, handle, given, name in events:
-        done = event(handle, given, on.outputs, **endpoint(name, "minimal"))
-        done.then(None, [on.canvas], None, js=REMEMBER)
+        _remember(on, event(handle, given, on.outputs, **endpoint(name, "minimal")))
 
 
 def _wire_subjects(on: Handlers, parts: dict[str, Any]) -> None:
@@ -130,17 +131,29 @@ def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
 
 def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
     flat = [control for controls in run["controls"].values() for control in controls]
-
     configs = {name: card.Config for name, card in METHODS.items()}
+    told = [*run["texts"], run["seed"]]
+
+    def tell(session: Session, name: str, given: tuple[Any, ...]) -> None:
+        *said, seed = given[: len(told)]
+        propagate.tell(session, name, chosen_values(configs, run["controls"], name, given[len(told) :]), said, seed)
 
     def propagate_now(session: Session, frame: int, name: str, *given: Any) -> None:
-        propagate.run(session, name, chosen_values(configs, run["controls"], name, given))
+        tell(session, name, given)
+        propagate.run(session)
+
+    def take_now(session: Session, frame: int, count: int, name: str, *given: Any) -> None:
+        tell(session, name, given)
+        propagate.make_takes(session, frame, count)
 
     def stop(session: Session, frame: int) -> None:
         if session.job:
             session.jobs.cancel(session.job)
 
-    on.on(run["run"].click, propagate_now, [run["chosen"], *flat], name="propagate", command={"mode": "edited"})
+    asked = [run["chosen"], *told, *flat]
+    on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})
+    on.on_canvas(on.canvas.run, propagate_now, asked)
+    on.on(run["take"].click, take_now, [run["count"], *asked], name="make_method_takes")
     on.on(out["run"].click, lambda s, f, form, crf: export.run(s, form, crf), [out["format"], out["quality"]], name="export")
     on.on(on.cancel.click, stop, name="cancel")
     on.on_tick()
@@ -164,7 +177,13 @@ def _wire_project(on: Handlers, parts: dict[str, Any]) -> None:
         on.on_pick(parts["others"].pick, lambda s, f, data: store.get(str(data.get("project", "")))),
     )
     for event in opened:
-        event.then(None, [on.canvas], None, js=REMEMBER)
+        _remember(on, event)
+
+
+def _remember(on: Handlers, opened: Any) -> None:
+    """After a project was opened: its id goes into the address, what its edit is told into the method's controls."""
+    opened.then(None, [on.canvas], None, js=REMEMBER)
+    opened.then(lambda identity: said(lambda: on.filled(on.store.get(identity))), on.state, on.fill, **endpoint())
 
 
 def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Session, setup: gr.HTML) -> None:
@@ -181,13 +200,12 @@ def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Sessi
 
         return said(do)
 
-    page.load(load, None, on.outputs, **endpoint()).then(None, [on.canvas], None, js=REMEMBER)
+    _remember(on, page.load(load, None, on.outputs, **endpoint()))
     page.load(setup_status, None, [setup], **endpoint())
     gr.Timer(3).tick(setup_status, None, [setup], **endpoint())
     on.on_canvas(canvas.changed)
     on.on_canvas(canvas.frame)
     on.on_canvas(canvas.carry, lambda session, frame: session.carry() and None)
-    on.on_canvas(canvas.run, lambda session, frame: session.submit("propagate") and None)
 
 
 def setup_status() -> str:

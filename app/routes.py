@@ -22,7 +22,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from app.session import Session, SessionStore, UnknownProject
+from app.session import Session
+from app.store import SessionStore, UnknownProject
 from app.view import pack_view, segments_view
 from engine import EngineError, Job, RecipeError, layer_of, mask_png, poster_of, sound_file, summary_of
 

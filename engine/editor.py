@@ -134,7 +134,7 @@ class Editor:
         """The files of the current version."""
         with self._lock:
             rev = self.rev
-            if self._material is None or self._material[0] != rev or not self._material[1]:
+            if self._material is None or self._material[0] != rev or not self._material[1] or self._material[2].outdated:
                 material = Material(self.workspace, self.project, lambda: self.reader)
                 self._material = (rev, bool(material.pack and material.pack.complete), material)
             return self._material[2]
@@ -321,6 +321,15 @@ class Editor:
             if not layer[..., 3].any():
                 raise ProjectError("Nothing is painted yet: paint on the frame, then keep it as a take.")
             return self._add_take(frame, image, Take("", "painted", "Painted"))
+
+    def method_takes(self, frame: FrameIndex, made: list[dict[str, Any]]) -> Project:
+        """Takes that a method made in another process: their pictures are stored; `made` says key, label, seed and config."""
+        with self._lock:
+            project = self.project
+            for one in made:
+                take = Take(one["key"], "method", one["label"], one["seed"], one["config"])
+                project = acts.add_take(project, frame=frame, take=take)
+            return self.commit(project, f"Takes on frame {frame}", place=frame)
 
     def _take_picture(self, key: str) -> bytes:
         """The stored picture of a take of this project. Other objects (masks) are none."""

@@ -79,9 +79,15 @@ class Job:
 class JobManager:
     """Takes jobs on and runs them: one at a time per project, at most `WORKERS` together."""
 
-    def __init__(self, workers: int = WORKERS, ended: Callable[[Job], None] = lambda job: None) -> None:
-        """`ended` is called after each job, in the thread that ran it."""
-        self._workers, self._ended = workers, ended
+    def __init__(
+        self,
+        workers: int = WORKERS,
+        ended: Callable[[Job], None] = lambda job: None,
+        finish: Callable[[Job], None] = lambda job: None,
+    ) -> None:
+        """Both are called in the thread that ran the job: `finish` before one that succeeded counts as done (EngineError
+        makes it a failed one), `ended` after each."""
+        self._workers, self._ended, self._finish = workers, ended, finish
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
@@ -208,6 +214,7 @@ class JobManager:
                 with self._lock:
                     if job.state == "running":
                         _take_report(job, line)
+            self._take_in(job, worker.code)
             with self._lock:
                 if job.state == "running" and not self._again(job, worker.code):
                     _take_end(job, worker.code, worker.errors)
@@ -220,6 +227,14 @@ class JobManager:
         finally:
             self._end(job)
             self._start_next()
+
+    def _take_in(self, job: Job, code: int) -> None:
+        if code == 0 and job.state == "running":
+            try:
+                self._finish(job)
+            except EngineError as error:
+                with self._lock:
+                    job.state, job.message, job.eta = "failed", str(error), None
 
     def _again(self, job: Job, code: int) -> bool:
         """Whether a job whose worker was killed (by a person, or for memory) is begun again; puts it first in the queue."""

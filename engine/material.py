@@ -67,6 +67,13 @@ class Material:
         return Material(self.workspace, self.project, lambda: self.reader, self.backbones)
 
     @property
+    def outdated(self) -> bool:
+        """Whether something was prepared since that decides what the segments are."""
+        if not card(self.project.edit.method).shares:
+            return False
+        return read_shared(self.workspace, self.project, self.cuts).keys() != self.shared.keys()
+
+    @property
     def reader(self) -> FrameReader:
         if self._reader is None:
             self._reader = self._opened() if self._opened else open_clip(self.workspace, self.project.video)

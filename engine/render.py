@@ -8,7 +8,7 @@ functions, so they make the same bytes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -223,8 +223,8 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
             records.finish({**checks, "quality": measured, "warnings": warnings})
 
 
-def make_take(material: Material, frame: FrameIndex, seed: int, progress: Progress) -> np.ndarray:
-    """(H, W, 3) uint8: a take of one frame by the edit's method, the source outside the region.
+def make_takes(material: Material, frame: FrameIndex, seeds: Sequence[int], progress: Progress) -> list[dict[str, Any]]:
+    """Takes of one frame by the edit's method, one per seed, the source outside the region: their pictures are stored.
 
     Raises:
         MethodError: the method makes no takes, or does not know what to do.
@@ -233,14 +233,22 @@ def make_take(material: Material, frame: FrameIndex, seed: int, progress: Progre
     if not chosen.takes:
         raise MethodError(f"{chosen.title} carries takes and cannot make one: use an effect, paint, or bring a picture.")
     spans = [span for span in spans_to_carry(material) if frame in span.range]
-    progress.total += TAKING + sum(len(span.range) for span in spans)
+    progress.total += TAKING * len(seeds) + sum(len(span.range) for span in spans)
     carry(material, spans, progress)
-    shot = next(one for one in shots(material.project, material.cuts) if frame in one)
-    with material.workspace.scratch() as scratch:
-        context = replace(_context(material, shot, scratch, progress.part("Making a take", TAKING)), seed=seed)
-        maker = cast(TakeMaker, method(edit.method))
-        image = maker.take(_shot(material, shot), frame, chosen.Config(**edit.config), context)
-    return inside(material.picture(frame), image, material.subjects_region(frame))
+    region = material.subjects_region(frame)
+    if not region.any():
+        raise MethodError(f"There is no mask on frame {frame}: mark the subject there, or edit the whole frame.")
+    shot = _shot(material, next(one for one in shots(material.project, material.cuts) if frame in one))
+    maker, made = cast(TakeMaker, method(edit.method)), []
+    for seed in seeds:
+        with material.workspace.scratch() as scratch:
+            context = replace(_context(material, shot.span, scratch, progress.part("Making a take", TAKING)), seed=seed)
+            image = maker.take(shot, frame, chosen.Config(**edit.config), context)
+        key = material.objects.put(encode_png(inside(material.picture(frame), image, region)))
+        told = {text: getattr(edit, text) for text in chosen.texts if getattr(edit, text)}
+        label = f"{edit.method} {seed}"
+        made.append({"key": key, "label": label, "seed": seed, "config": {"method": edit.method, **told, **edit.config}})
+    return made
 
 
 class _Recent:

@@ -24,7 +24,7 @@ from engine.material import Material
 from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
 from engine.project import from_json
-from engine.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
+from engine.render import carry, dirty_segments, export, make_takes, prepare_clip, propagate, spans_to_carry
 from engine.types import Video
 from engine.workspace import Workspace
 
@@ -104,6 +104,10 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
     if kind == "propagate":
         report = propagate(material, progress)
         return {"message": f"Segments rendered: {report.rendered}; reused: {report.reused}.", **_certificate(report)}
+    if kind == "take":
+        seeds = range(material.project.edit.seed, material.project.edit.seed + args["count"])
+        made = make_takes(material, args["frame"], seeds, progress)
+        return {"message": f"Made {len(made)} take{'s' * (len(made) != 1)} of frame {args['frame']}.", "takes": made}
     if kind == "export":
         out = Path(args["out"])
         if order.get("attempts") and out.exists():  # the name is this job's own: it was finished when the editor died

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from app.panels import source
-from app.session import SessionStore
+from app.store import SessionStore
 from engine import batch
 from engine.editor import Editor
 from engine.errors import RecipeError

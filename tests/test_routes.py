@@ -17,7 +17,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from app import routes
-from app.session import Session, SessionStore
+from app.session import Session
+from app.store import SessionStore
 from engine import EngineError
 from engine.media.images import encode_png
 from tests.media_fixtures import Clip, write_drawn_clip

@@ -11,7 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from app import routes
-from app.session import Session, SessionStore
+from app.session import Session
+from app.store import SessionStore
 from engine import EngineError, ProjectError, RecipeError, backups_of
 from engine.backups import make_backup
 from engine.interchange.project_zip import pack_project
@@ -198,7 +199,7 @@ def test_half_of_a_project_is_never_seen_and_what_a_killed_editor_left_is_swept(
         Path(target).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.session.shutil.copy2", full)
+    monkeypatch.setattr("app.store.shutil.copy2", full)
     with pytest.raises(ProjectError, match="free some disk space"):
         store.create(clip, keep=True)
     monkeypatch.undo()

@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 
 from app.panels.base import Panel
-from app.session import Session, SessionStore
+from app.session import Session
+from app.store import SessionStore
 from engine import AnotherClip, Summary, backups_of
 
 LIST_SCRIPT = """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import html
+import re
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -16,27 +19,64 @@ KINDS = {
     "prepare": "Preparing the clip",
     "carry": "Carrying masks",
     "propagate": "Propagating",
+    "take": "Making takes",
     "export": "Exporting",
     "zip": "Zipping the project",
 }
 
 
+TEXTS = {
+    "instruction": ("Instruction", "make the ball blue"),
+    "source_prompt": ("What the clip shows", "a red ball on grass"),
+    "target_prompt": ("What it should show", "a blue ball on grass"),
+    "target_words": ("Words to strengthen", "blue; left empty: the words that differ"),
+}
+"""The fields of the edit that a method can read: label and example."""
+
+
 def build() -> Panel:
-    """Method, its config, what there is to do."""
+    """Method, what it is told, its config, what there is to do."""
     configs = {name: (card.title, card.Config) for name, card in METHODS.items()}
     chosen, controls = fields.chooser(configs, "Method", "method")
+    with gr.Group(visible=False, elem_id="texts") as group:
+        texts = {name: gr.Textbox(label=label, placeholder=hint, lines=1, elem_id=name) for name, (label, hint) in TEXTS.items()}
+        with gr.Row():
+            seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31, min_width=60, elem_id="seed")
+            count = gr.Slider(1, 8, 1, step=1, label="Takes", min_width=80, elem_id="take-count")
+        take = gr.Button("Make takes on this frame", size="sm", elem_id="method-take")
     plan = gr.HTML(elem_id="plan")
     run = gr.Button("Propagate (Ctrl+Enter)", variant="primary", elem_id="propagate")
+
+    def told(name: str) -> list[Any]:
+        card = METHODS[name]
+        shown = [gr.update(visible=text in card.texts) for text in TEXTS]
+        return [gr.update(visible=bool(card.texts)), *shown, gr.update(visible=card.takes)]
+
+    chosen.change(told, chosen, [group, *texts.values(), take], show_progress="hidden", api_visibility="private")
 
     def show(session: Session, frame: int) -> list[Any]:
         return [_plan(session)]
 
-    return Panel([plan], show, {"chosen": chosen, "controls": controls, "run": run})
+    fill = [chosen, *texts.values(), seed, *(control for made in controls.values() for control in made)]
+    asked = {"texts": [*texts.values()], "seed": seed, "count": count, "take": take, "fill": fill}
+    return Panel([plan], show, {"chosen": chosen, "controls": controls, "run": run, **asked})
+
+
+def filled(parts: dict[str, Any]) -> Callable[[Session], list[Any]]:
+    """What the controls of `fill` say for a project."""
+
+    def values(session: Session) -> list[Any]:
+        edit = session.editor.project.edit
+        texts = [" ".join(edit.target_words) if text == "target_words" else getattr(edit, text) for text in TEXTS]
+        configs = [asdict(card.Config(**edit.config) if name == edit.method else card.Config()) for name, card in METHODS.items()]
+        return [edit.method, *texts, edit.seed, *(value for config in configs for value in config.values())]
+
+    return values
 
 
 def _plan(session: Session) -> str:
     material = session.material
-    if not material.project.edit.approved:
+    if not material.segments and METHODS[material.project.edit.method].anchors:
         return '<div class="al-facts">Approve a take on at least one anchor first.</div>'
     dirty = dirty_segments(material)
     frames = sum(segment.stop - segment.start for segment in dirty)
@@ -46,12 +86,26 @@ def _plan(session: Session) -> str:
     return f'<div class="al-facts">To render: {len(dirty)} segments, {frames} frames. To reuse: {rest} segments.</div>'
 
 
-def run(session: Session, name: str, config: dict[str, Any]) -> None:
-    """Sets the method and its config, then hands the work to a worker."""
+def tell(session: Session, name: str, config: dict[str, Any], said: list[str], seed: int) -> None:
+    """Sets the method, its config and what it is told: one act, and none where nothing changes."""
+    texts = dict(zip(TEXTS, said, strict=True))
+    changes: dict[str, Any] = {"method": name, "config": config, "seed": int(seed or 0)}
+    for text in METHODS[name].texts:
+        words = tuple(word for word in re.split(r"[\s,;]+", texts[text]) if word)
+        changes[text] = words if text == "target_words" else " ".join(texts[text].split())
     edit = session.editor.project.edit
-    if (edit.method, edit.config) != (name, config):
-        session.editor.act(acts.set_edit, "Method", "method", method=name, config=config)
+    if any(getattr(edit, field) != value for field, value in changes.items()):
+        session.editor.act(acts.set_edit, "Method", "method", **changes)
+
+
+def run(session: Session) -> None:
+    """Hands the work to a worker."""
     session.submit("propagate")
+
+
+def make_takes(session: Session, frame: int, count: int) -> None:
+    """Takes of the shown frame by the method, one seed after the other, made by a worker."""
+    session.submit("take", {"frame": frame, "count": int(count)})
 
 
 # --- the dock ---------------------------------------------------------------------------------------------

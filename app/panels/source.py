@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from app.panels.base import Panel
-from app.session import Session, SessionStore
+from app.session import Session
+from app.store import SessionStore
 from app.view import summary
 from engine import clip_remarks
 
