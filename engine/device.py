@@ -61,3 +61,46 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return "Apple GPU" if device.type == "mps" else f"{platform.machine()} CPU, {workers()} cores"
+
+
+def working_dtype(device: torch.device) -> torch.dtype:
+    """What large models are loaded as: bfloat16 where the device is made for it, float16 on older GPUs, else float32."""
+    import torch
+
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be used on the device; of the CPU, of main memory."""
+    import torch
+
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
+    if device.type == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    import psutil
+
+    return psutil.virtual_memory().available
+
+
+def let_go(device: torch.device) -> None:
+    """Gives memory back that torch keeps for later on a GPU."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def has_streams(device: torch.device) -> bool:
+    """Whether the device computes and copies at the same time."""
+    return device.type == "cuda"

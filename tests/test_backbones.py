@@ -10,18 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.backbones import BACKBONES, backbone
+from engine.backbones import BACKBONES, backbone, vace, wan
 from engine.backbones.analytic import AnalyticBackbone
 from engine.diffusion.attention import AttentionSite, Untouched
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction
 from engine.errors import MethodError
 from engine.world.draw import draw
 from tests.balls import LOOKS, ball, psnr
+from tests.tiny_models import snapshot
 
 
 @dataclass(frozen=True)
 class Case:
-    """A backbone to test. `fidelity`: PSNR in dB of encoding and decoding (peak 1); `size` and `frames`: what it can take."""
+    """A backbone to test. `fidelity`: PSNR in dB of encoding and decoding (peak 1), 0 for random weights; `size`, `frames`:
+    what it can take; `ends`: it needs pictures to begin and to end with."""
 
     name: str
     make: Callable[[], DiffusionBackbone]
@@ -29,6 +31,12 @@ class Case:
     size: tuple[int, int] = (32, 48)
     frames: int = 5
     prompt: str = "a blue striped ball on grass"
+    ends: bool = False
+
+
+def tiny(load: Callable[..., DiffusionBackbone], kind: str) -> DiffusionBackbone:
+    """The tiny random model of that kind, loaded from disk."""
+    return load(snapshot(kind), "cpu")
 
 
 CASES = [
@@ -36,6 +44,10 @@ CASES = [
     Case("analytic spread", partial(AnalyticBackbone, LOOKS, spread=0.3, patch=8), fidelity=100),
     Case("analytic ddpm", partial(AnalyticBackbone, LOOKS, schedule="ddpm", spread=0.2), fidelity=100),
     Case("bundled", partial(backbone, "bundled"), fidelity=26, prompt="make the ball blue"),
+    Case("wan", partial(tiny, wan.load, "wan"), fidelity=0),
+    Case("wan 2.2", partial(tiny, wan.load, "wan 2.2"), fidelity=0, size=(64, 96)),
+    Case("vace", partial(tiny, vace.load, "vace"), fidelity=0),
+    Case("first-last", partial(tiny, vace.load_first_last, "first-last"), fidelity=0, ends=True),
 ]
 
 
@@ -54,12 +66,25 @@ def clip(case: Case) -> Tensor:
     return draw(ball(), case.size, case.frames).video[0] * 2 - 1
 
 
-def noisy(case: Case, level: float = 0.7, seed: int = 0) -> tuple[Tensor, Condition]:
-    """(z at the level, the source as condition)."""
-    model = made(case)
-    x0 = model.encode(clip(case))
-    a, b = model.scales(level)
-    return a * x0 + b * torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed)), Condition(x0)
+@cache
+def latents(case: Case) -> Tensor:
+    return made(case).encode(clip(case))
+
+
+@cache
+def condition_of(case: Case, source: bool = True) -> Condition | None:
+    """What the model takes, and none where it goes by text alone."""
+    model, frames = made(case), clip(case)
+    if case.ends:
+        return Condition(first=frames[0], last=frames[-1])
+    return Condition(latents(case)) if source and "source" in model.takes else None
+
+
+def noisy(case: Case, level: float = 0.7, seed: int = 0) -> tuple[Tensor, Condition | None]:
+    """(z at the level, the condition)."""
+    a, b = made(case).scales(level)
+    x0 = latents(case)
+    return a * x0 + b * torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed)), condition_of(case)
 
 
 def predicted(case: Case, level: float = 0.7, prompt: str | None = None) -> Prediction:
@@ -138,7 +163,7 @@ def test_it_predicts_without_a_source_and_without_words(case: Case) -> None:
     model = made(case)
     z, _ = noisy(case)
     with torch.no_grad():
-        found = model.predict(z, 0.7, model.encode_text(""))
+        found = model.predict(z, 0.7, model.encode_text(""), condition_of(case, source=False))
     assert found.x0.shape == z.shape and torch.isfinite(found.x0).all()
 
 
@@ -155,11 +180,11 @@ def test_inputs_stay_as_they_were(case: Case) -> None:
     model = made(case)
     z, condition = noisy(case)
     text = model.encode_text(case.prompt)
-    assert condition.source is not None
-    before = [tensor.clone() for tensor in (z, condition.source, text.embeddings)]
+    given = [getattr(condition, name) for name in sorted(condition.given())] if condition else []
+    before = [tensor.clone() for tensor in (z, text.embeddings, *given)]
     with torch.no_grad():
         model.predict(z, 0.7, text, condition)
-    assert all(torch.equal(a, b) for a, b in zip(before, (z, condition.source, text.embeddings), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, (z, text.embeddings, *given), strict=True))
 
 
 def test_a_batch_is_its_rows(case: Case) -> None:
