@@ -1,4 +1,4 @@
-"""The command line beside the editor: run, render, doctor. A contract (DESIGN §11): exit 0 done, 1 a named failure
+"""The command line beside the editor: run, render, doctor, models. A contract (DESIGN §11): exit 0 done, 1 a named failure
 (one sentence on standard error), 2 wrong usage, 130 cancelled by a signal. Progress goes to standard error, data that
 was asked for to standard output.
 """
@@ -104,9 +104,11 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--dry-run", action="store_true", help="say what would be done")
     doctor = verbs.add_parser("doctor", help="say what was found and what is missing")
     doctor.set_defaults(verb=_lazily("doctor"))
-    models = verbs.add_parser("models", help="hub models")
+    models = verbs.add_parser("models", help="models from the hub: what there is, fetch one, check one")
     models.add_argument("action", nargs="?", default="list", choices=("list", "fetch", "check"))
     models.add_argument("name", nargs="?")
+    models.add_argument("--json", action="store_true", help="the list as JSON")
+    models.add_argument("--accept-licence", action="store_true", help="fetch a model whose licence forbids commercial use")
     models.set_defaults(verb=_lazily("models"))
     return top
 

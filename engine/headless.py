@@ -249,8 +249,7 @@ def _package_row(package: str, remedy: str) -> tuple[str, str, str]:
 
 
 def models(options: argparse.Namespace, progress: Progress) -> int:
-    """Hub models. None is wired in yet, and this says so."""
-    if options.action == "list":
-        print("No hub models are used by this version: motion propagation needs none.")
-        return 0
-    raise MethodError("No hub models are used by this version, so there is nothing to fetch or check.")
+    """What models there are; fetches or checks one."""
+    from engine.models import command
+
+    return command.models(options, progress)

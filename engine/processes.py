@@ -25,6 +25,12 @@ def alive(process: int) -> bool:
     return True
 
 
+def child_environment() -> dict[str, str]:
+    """The environment in which `python -P -m engine.…` finds this engine, whatever the folder it is started in."""
+    root = str(Path(__file__).resolve().parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """A process for good: its number may be given out again, its number and start time on one host may not."""

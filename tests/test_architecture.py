@@ -26,7 +26,7 @@ RULES: dict[str, tuple[set[str] | None, set[str], set[str]]] = {
     "engine/recipe.py": ({"numpy"}, set(), set()),
     "engine/jobs.py": ({"numpy", "ray"}, {"ray"}, set()),
     "engine/journal.py": ({"numpy"}, set(), LAYERS),
-    "engine/models.py": ({"numpy", "huggingface_hub"}, {"huggingface_hub"}, LAYERS),
+    "engine/models": (MODELS | {"numpy", "huggingface_hub", "safetensors"}, MODELS | {"huggingface_hub", "safetensors"}, LAYERS),
     "engine/media": (MEDIA, set(), LAYERS),
     "engine/motion": (MEDIA | {"torch"}, {"torch"}, LAYERS),
     "engine/composite.py": (MEDIA, set(), LAYERS),

@@ -261,5 +261,5 @@ def test_an_existing_out_is_replaced_when_forced(place: Path) -> None:
 def test_doctor_and_models_say_what_is_there(place: Path) -> None:
     code, out, _ = cli(place, "doctor")
     assert code == 0 and "codec libx264" in out and "Python" in out
-    assert cli(place, "models")[0] == 0
-    assert "No hub models" in failed(place, "models", "fetch", "x")
+    assert "sam2.1-large" in cli(place, "models")[1]
+    assert "There is no model" in failed(place, "models", "fetch", "x")
