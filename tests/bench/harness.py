@@ -27,6 +27,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--clips": {"type": Path, "metavar": "DIR", "help": "folders with video.mp4 or frames/, and masks/"},
     "--scenes": {"type": int, "metavar": "N", "help": "how many drawn scenes"},
     "--seed": {"type": int, "metavar": "S", "default": 0, "help": "seed of the first drawn scene (default 0)"},
+    "--only": {"metavar": "NAMES", "help": "only these kinds of drawn clips, separated by commas"},
+    "--keep": {"type": Path, "metavar": "DIR", "help": "keep drawn clips in DIR and take them from there"},
+    "--ebsynth": {"type": Path, "metavar": "FILE", "help": "EbSynth's program (also: environment variable EBSYNTH)"},
+    "--ablation": {"action": "store_true", "help": "also with each part of the method switched off"},
 }
 
 
@@ -50,6 +54,11 @@ BENCHES = {
     "reliability": Bench("tests.bench.reliability", "kills, cuts, full disks and bad clips: what is left afterwards"),
     "world": Bench("tests.bench.world", "the bundled model's answers by the exact checkers", ("--scenes", "--seed")),
     "world_speed": Bench("tests.bench.world_speed", "drawing, training, the autoencoder: per second", ("--scenes", "--seed")),
+    "propagation": Bench(
+        "tests.bench.propagation",
+        "carrying an edit, against exact truth, a plain chain of flow and EbSynth",
+        ("--scenes", "--seed", "--only", "--keep", "--ebsynth", "--ablation"),
+    ),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
