@@ -30,7 +30,7 @@ from engine.media.reader import open_video
 from engine.progress import Progress
 from engine.project import Project
 from engine.recipe import Recipe, effect_config
-from engine.render import carry, prepare_clip, spans_to_carry
+from engine.render import carry, make_takes, prepare_clip, spans_to_carry
 from engine.types import Anchor, Subject, Take, Video
 from engine.workspace import Workspace
 
@@ -302,6 +302,9 @@ def _take_all(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
             if spec.get("image") is not None:
                 path = recipe.path(spec["image"])
                 take = editor.picture_take(frame, read_image(path), "imported", path.name, seed=seed)
+            elif spec.get("take") is not None:
+                editor.method_takes(frame, make_takes(editor.material, frame, [seed], progress))
+                take = editor.project.edit.anchor_at(frame).takes[-1]  # type: ignore[union-attr]
             else:
                 effect = spec["effect"]
                 kind = {"subject": effect.get("subject"), "over": made.get(frame), "seed": seed}

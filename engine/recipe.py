@@ -15,6 +15,7 @@ from engine.effects import EFFECTS, checked_config
 from engine.errors import RecipeError
 from engine.media.formats import FORMATS
 from engine.methods import METHODS, card
+from engine.methods.cards import Card
 from engine.segmentation import SEGMENTERS
 from engine.strict import parse_strict, shown
 
@@ -107,7 +108,8 @@ def check_recipe(body: Any) -> None:
     subjects = _check_subjects(_list(body.get("subjects", []), "subjects"))
     if body.get("edit") is not None:
         _check_edit(body["edit"], subjects)
-    _check_anchors(_list(body.get("anchors", []), "anchors"), subjects or {1})
+    chosen = card((body.get("edit") or {}).get("method", "motion"))
+    _check_anchors(_list(body.get("anchors", []), "anchors"), subjects or {1}, chosen)
     if body.get("export") is not None:
         _check_export(body["export"])
 
@@ -177,17 +179,17 @@ def _check_keyframe(key: Any, at: str) -> None:
         raise RecipeError(f"{at} says nothing about the subject: give points, a box, strokes or a mask, or leave it out.")
 
 
-def _check_anchors(anchors: list[Any], subjects: set[int]) -> None:
+def _check_anchors(anchors: list[Any], subjects: set[int], method: Card) -> None:
     begun: set[int] = set()
     for i, anchor in enumerate(anchors):
         where = f"anchors[{i}]"
-        _check_anchor(anchor, where, subjects)
+        _check_anchor(anchor, where, subjects, method)
         if anchor.get("image") is not None and anchor["frame"] in begun:
             raise RecipeError(f"{where}.image would replace what was said about frame {anchor['frame']} before; put it first.")
         begun.add(anchor["frame"])
 
 
-def _check_anchor(anchor: Any, where: str, subjects: set[int]) -> None:
+def _check_anchor(anchor: Any, where: str, subjects: set[int], method: Card) -> None:
     _keys(anchor, ANCHOR, where, required={"frame"})
     _integer(anchor["frame"], f"{where}.frame")
     _integer(anchor.get("seed", 0), f"{where}.seed")
@@ -199,8 +201,8 @@ def _check_anchor(anchor: Any, where: str, subjects: set[int]) -> None:
     if "take" in sources:
         if anchor["take"] != "preview":
             raise RecipeError(f'{where}.take must be "preview".')
-        # No method here makes takes yet; the first that does brings the rule who may.
-        raise RecipeError(f"{where} asks for a preview take, which motion propagation cannot make; give an image or an effect.")
+        if not method.takes:
+            raise RecipeError(f"{where} asks for a preview take, which {method.title} cannot make; give an image or an effect.")
     if "effect" in sources:
         _check_effect(anchor["effect"], f"{where}.effect", subjects)
 

@@ -118,7 +118,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"anchors": [{"frame": 0, "image": "picture.png", "effect": EFFECT}]}, ("anchors[0]", "image and effect")),
     ({"anchors": [{"frame": 24, "effect": EFFECT}]}, ("anchors[0]", "24")),
     ({"range": [0, 12], "anchors": [{"frame": 12, "effect": EFFECT}]}, ("anchors[0]", "12", "0 to 11")),
-    ({"anchors": [{"frame": 0, "take": "preview"}]}, ("anchors[0]", "preview", "motion")),
+    ({"anchors": [{"frame": 0, "take": "preview"}]}, ("anchors[0]", "preview", "Motion propagation")),
     ({"anchors": [{"frame": 0, "take": "other"}]}, ("anchors[0].take",)),
     ({"anchors": [{"frame": 0, "effect": "recolour"}]}, ("anchors[0].effect", "name")),
     ({"anchors": [{"frame": 0, "effect": {"name": "melt"}}]}, ("anchors[0].effect.name", "recolour")),
