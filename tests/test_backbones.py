@@ -5,12 +5,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
+from math import prod
 
 import pytest
 import torch
 from torch import Tensor
 
-from engine.backbones import BACKBONES, backbone, vace, wan
+from engine.backbones import BACKBONES, animatediff, backbone, instruct_pix2pix, vace, wan
 from engine.backbones.analytic import AnalyticBackbone
 from engine.diffusion.attention import AttentionSite, Untouched
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction
@@ -48,6 +49,9 @@ CASES = [
     Case("wan 2.2", partial(tiny, wan.load, "wan 2.2"), fidelity=0, size=(64, 96)),
     Case("vace", partial(tiny, vace.load, "vace"), fidelity=0),
     Case("first-last", partial(tiny, vace.load_first_last, "first-last"), fidelity=0, ends=True),
+    Case("instruct-pix2pix", partial(tiny, instruct_pix2pix.load, "instruct-pix2pix"), fidelity=0),
+    Case("instruct-pix2pix xl", partial(tiny, instruct_pix2pix.load, "instruct-pix2pix-xl"), fidelity=0),
+    Case("animatediff", lambda: animatediff.load(snapshot("motion-adapter"), snapshot("stable-diffusion"), "cpu"), fidelity=0),
 ]
 
 
@@ -196,7 +200,7 @@ def test_a_batch_is_its_rows(case: Case) -> None:
             both = model.predict(torch.cat([first, second]), 0.7, text, condition)
         alone = [model.predict(z, 0.7, text, condition) for z in (first, second)]
     assert close(both, Prediction(torch.cat([p.x0 for p in alone]), torch.cat([p.noise for p in alone])))
-    assert all(keys[0] == values[0] == 2 for _, keys, values in control.asked)
+    assert all(keys[0] == values[0] == 2 * prod(site.folded) for site, keys, values in control.asked)
 
 
 def test_words_matter(case: Case) -> None:
@@ -218,7 +222,7 @@ def test_an_idle_control_changes_no_bit(case: Case) -> None:
     with made(case).control(control):
         watched = predicted(case)
     assert same(stock, watched)
-    assert {site.kind for site, _, _ in control.asked} == {"self", "cross"}
+    assert {site.kind for site, _, _ in control.asked} - {"temporal"} == {"self", "cross"}
 
 
 def test_sites_tell_where_attention_happens(case: Case) -> None:
@@ -226,17 +230,18 @@ def test_sites_tell_where_attention_happens(case: Case) -> None:
     with model.control(control):
         predicted(case)
     text = model.encode_text(case.prompt)
-    grids = {site.grid for site, _, _ in control.asked}
-    assert len(grids) == 1
-    frames, rows, columns = grids.pop()
-    assert frames == model.encode(clip(case)).shape[2]
-    assert (rows * model.stride[1], columns * model.stride[2]) == case.size
+    for site, keys, _ in control.asked:
+        frames, rows, columns = (side * folded for side, folded in zip(site.grid, site.folded, strict=True))
+        assert frames == latents(case).shape[2] and keys[0] == prod(site.folded)
+        assert case.size[0] % (rows * model.stride[1]) == case.size[1] % (columns * model.stride[2]) == 0
+    assert any(site.grid[1] * site.folded[1] * model.stride[1] == case.size[0] for site, _, _ in control.asked)
     for site, shape in control.maps:
-        tokens = site.lead + frames * rows * columns
+        tokens = site.lead + prod(site.grid)
         assert site.kind == "cross" and shape[1:] == (1, tokens, text.embeddings.shape[1])
     assert control.maps
-    layers = [(site.layer, site.kind) for site, _, _ in control.asked]
-    assert len(set(layers)) == len(layers)
+    for key in ("layer", "name"):
+        places = [(getattr(site, key), site.kind) for site, _, _ in control.asked]
+        assert len(set(places)) == len(places) or case.name.startswith("analytic")
 
 
 def test_scores_handed_back_unchanged_stay_within_rounding(case: Case) -> None:
@@ -314,6 +319,21 @@ def test_states_are_read_at_every_site(case: Case) -> None:
             predicted(case)
         assert len(outer) >= 2 and [state.shape for state in outer] == [state.shape for state in inner]
         assert all(state.dim() == 5 and state.shape[0] == 1 and state.shape[2] == z.shape[2] for state in outer), site
+
+
+def test_sites_are_in_the_order_of_a_pass(case: Case) -> None:
+    model = made(case)
+    met: list[str] = []
+
+    def note(site: str, state: Tensor) -> Tensor:
+        met.append(site)
+        return state
+
+    with ExitStack() as stack:
+        for site in model.sites:
+            stack.enter_context(model.inject(site, partial(note, site)))
+        predicted(case)
+    assert met == list(model.sites)
 
 
 def test_a_state_written_is_what_goes_on(case: Case) -> None:

@@ -129,8 +129,85 @@ def first_last(folder: Path) -> Path:
     return folder
 
 
+UNET: dict[str, Any] = {
+    "block_out_channels": (32, 64), "layers_per_block": 1, "sample_size": 8, "in_channels": 4, "out_channels": 4,
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "cross_attention_dim": 32, "attention_head_dim": 4,
+}  # fmt: skip
+
+
+def _clip(folder: Path, number: str, width: int) -> None:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    size = tokenizer(folder / f"tokenizer{number}", 77, start=True)
+    settings = CLIPTextConfig(
+        vocab_size=size, hidden_size=width, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=77, projection_dim=width, bos_token_id=2, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    model = CLIPTextModelWithProjection(settings) if number else CLIPTextModel(settings)
+    model.save_pretrained(folder / f"text_encoder{number}")
+
+
+def _stable_diffusion(folder: Path, unet: dict[str, Any], pipeline: str, *, double: bool) -> Path:
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+    torch.manual_seed(3)
+    _save(UNet2DConditionModel(**UNET | unet), folder / "unet")
+    autoencoder = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, layers_per_block=1, latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+    )  # fmt: skip
+    _save(autoencoder, folder / "vae")
+    schedule = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, clip_sample=False)
+    _save(schedule, folder / "scheduler")
+    parts = {
+        "unet": ("diffusers", "UNet2DConditionModel"), "vae": ("diffusers", "AutoencoderKL"),
+        "scheduler": ("diffusers", "DDIMScheduler"),
+    }  # fmt: skip
+    kinds = ("CLIPTextModel", "CLIPTextModelWithProjection")
+    for number, kind in zip(("", "_2") if double else ("",), kinds, strict=False):
+        _clip(folder, number, 16 if double else 32)
+        parts |= {f"tokenizer{number}": ("transformers", "CLIPTokenizer"), f"text_encoder{number}": ("transformers", kind)}
+    _index(folder, pipeline, parts)
+    return folder
+
+
+def stable_diffusion(folder: Path) -> Path:
+    """A snapshot of Stable Diffusion 1.5."""
+    return _stable_diffusion(folder, {}, "StableDiffusionPipeline", double=False)
+
+
+def instruct_pix2pix(folder: Path, *, double: bool = False) -> Path:
+    """A snapshot of InstructPix2Pix; `double`: of its XL kind, with two text encoders."""
+    if not double:
+        return _stable_diffusion(folder, {"in_channels": 8}, "StableDiffusionInstructPix2PixPipeline", double=False)
+    more = {
+        "in_channels": 8, "addition_embed_type": "text_time", "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 16 + 6 * 8, "transformer_layers_per_block": (1, 2),
+    }  # fmt: skip
+    return _stable_diffusion(folder, more, "StableDiffusionXLInstructPix2PixPipeline", double=True)
+
+
+def motion_adapter(folder: Path) -> Path:
+    """AnimateDiff's motion adapter for `stable_diffusion`. Its closing layers are zero when it is made; here they are not."""
+    from diffusers import MotionAdapter
+
+    torch.manual_seed(4)
+    _save(
+        MotionAdapter(
+            block_out_channels=(32, 64), motion_layers_per_block=1, motion_norm_num_groups=2, motion_num_attention_heads=4
+        ),
+        folder,
+    )
+    return folder
+
+
 def _snapshots() -> dict[str, Callable[[Path], Path]]:
-    return {"wan": wan, "wan 2.2": partial(wan, second=True), "vace": vace, "first-last": first_last}
+    return {
+        "wan": wan, "wan 2.2": partial(wan, second=True), "vace": vace, "first-last": first_last,
+        "instruct-pix2pix": instruct_pix2pix, "instruct-pix2pix-xl": partial(instruct_pix2pix, double=True),
+        "stable-diffusion": stable_diffusion, "motion-adapter": motion_adapter,
+    }  # fmt: skip
 
 
 @cache

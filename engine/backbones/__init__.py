@@ -26,7 +26,7 @@ HUB = {
     "wan2.1-vace-14b": "engine.backbones.vace:load",
     "wan2.1-flf2v-14b": "engine.backbones.vace:load_first_last",
     "instruct-pix2pix": "engine.backbones.instruct_pix2pix:load",
-    "instruct-pix2pix-xl": "engine.backbones.instruct_pix2pix:load_xl",
+    "instruct-pix2pix-xl": "engine.backbones.instruct_pix2pix:load",
     "animatediff-1.5.2": "engine.backbones.animatediff:load",
 }
 """Name in the catalogue -> what loads a model from its folder."""
