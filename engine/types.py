@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -140,6 +140,15 @@ class Keyframe:
     imported: str | None = None
     mask: str | None = None
     locked: bool = False
+
+
+class Spot(NamedTuple):
+    """Where the user said that a tracked point is, in source px; `seen` False: hidden there, at about this place."""
+
+    frame: FrameIndex
+    x: float
+    y: float
+    seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""One pass over the frames of a clip: points go along from where they are known, in one direction.
+
+For every frame and point: motion says where to look (engine/tracking/company.py), the point's own patch, as it was seen
+where the user put it, says where it is (engine/tracking/patches.py), coarse to fine. So nothing drifts, however far it
+goes. Where the patch is not found the point counts as hidden: it goes on with its surroundings, and its patch is looked
+for around there on every frame until it is found again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.tracking.company import Company, Motion, Prediction
+from engine.tracking.patches import WINDOW, Aligned, Pose, Templates, align, pyramid, search
+
+ALIKE = 0.8  # likeness from which a patch is the point's
+STILL_ALIKE = 0.5  # … while it is followed without a break
+FOUND_AGAIN = 0.85  # … after it was lost
+FAINT = 12.0  # grey levels of contrast below which the finest level says little, and the next one decides
+SOMEHOW = 0.2
+BETTER = 0.03  # likeness
+AGREE = 1.0  # px between a point and where following it back and forth ends
+STRAY = 15.0  # px that following frame by frame may differ from the surroundings' motion
+JUMPS = (4.0, 8.0, 6.0)  # px from the guess: followed, only predicted, hidden
+LEAP = 24.0  # px that what was seen on the last frame may be away from the guess
+AT_ONCE = 256  # points worked on together; bounds the memory
+FOLLOW = {"winSize": (21, 21), "maxLevel": 2, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03)}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class View:
+    """A frame as a pass sees it: gray (h, w) uint8, its pyramid, the motion to it from the frame before in the pass."""
+
+    gray: np.ndarray
+    levels: list[np.ndarray]
+    before: np.ndarray | None
+    motion: Motion | None
+
+
+class Walk:
+    """The state of P points: `xy` (P, 2) float32, `seen` (P,) bool, `confidence` (P,) float32."""
+
+    def __init__(self, count: int) -> None:
+        self.xy = np.zeros((count, 2), np.float32)
+        self.seen, self.confidence = np.zeros(count, bool), np.zeros(count, np.float32)
+        self._matrix = np.tile(np.eye(2, dtype=np.float32), (count, 1, 1))
+        self._known = np.zeros(count, bool)  # whether there is a patch to find
+        self._hidden = np.zeros(count, np.float32)  # frames
+        self._templates, self._company = Templates(count), Company(count)
+
+    def begin(self, which: np.ndarray, view: View, xy: np.ndarray, seen: np.ndarray) -> None:
+        """Points `which` are at xy (n, 2) in this frame; of those that are `seen` there the patch is kept."""
+        self.xy[which], self.seen[which], self.confidence[which] = xy, seen, seen
+        self._known[which], self._hidden[which] = seen, 0
+        pose = Pose(self.xy[which], self._matrix[which])
+        self._templates.learn(which, view.levels, pose)
+        self._company.begin(which, view.levels[-1], pose)
+
+    def advance(self, which: np.ndarray, view: View) -> None:
+        """Points `which` go on to the next frame."""
+        for start in range(0, len(which), AT_ONCE):
+            self._advance(which[start : start + AT_ONCE], view)
+
+    def _advance(self, which: np.ndarray, view: View) -> None:
+        assert view.before is not None and view.motion is not None, "advance on the first frame"
+        old = Pose(self.xy[which], self._matrix[which])
+        guess = self._company.predict(which, view.motion, old)
+        followed, steady = _followed(view, old.xy, guess.pose.xy)
+        steady &= self.seen[which] & (np.linalg.norm(followed - guess.pose.xy, axis=1) < STRAY)
+        start = Pose(np.where(steady[:, None], followed, guess.pose.xy).astype(np.float32), guess.pose.matrix)
+        found, good = self._found(which, view, guess, start, steady)
+        # What moved steadily and still looks somewhat like itself is there, only changed: where it is, motion says.
+        kept = steady & ~good & (found.likeness > STILL_ALIKE)
+        new = found.pose.where(good, start.where(kept, guess.pose))
+        seen = (good | kept) & self._known[which]
+        self._company.learn(which, guess, old, new, seen)
+        height, width = view.gray.shape
+        inside = ((new.xy >= -0.5) & (new.xy <= np.array([width, height]) - 0.5)).all(axis=1)
+        self.xy[which], self._matrix[which] = new
+        self.seen[which] = seen & inside
+        self._hidden[which] = np.where(seen & inside, 0, self._hidden[which] + 1)
+        self.confidence[which] = np.where(seen & inside, np.clip(found.likeness, 0.05, 1), 0)
+
+    def _found(
+        self, which: np.ndarray, view: View, guess: Prediction, start: Pose, steady: np.ndarray
+    ) -> tuple[Aligned, np.ndarray]:
+        """Where the patches are seen, and whether that is to be believed (n,) bool."""
+        finest, finer, coarse = (self._templates.at(which, level) for level in range(3))
+        fine_window, coarse_window = (WINDOW * window for window in self._company.windows(which))
+        wide = align(view.levels, coarse, guess.pose, coarse_window, (3, 2))
+        middle = align(view.levels, finer, wide.pose, fine_window, (1, 2))
+        whole = align(view.levels, finest, middle.pose, WINDOW, (1, 2))
+        alone = align(view.levels, finest, start, WINDOW, (2, 2))
+        best = alone.where(alone.likeness > whole.likeness + BETTER, whole)
+        lone = alone.likeness > whole.likeness + BETTER
+        faint = (finest.contrast() < FAINT) & (middle.likeness > ALIKE) & (best.likeness > SOMEHOW)
+        from_where = np.where((lone & steady)[:, None], start.xy, guess.pose.xy)
+        hidden = self._hidden[which]
+        room = np.where(self.seen[which], np.where(steady, *JUMPS[:2]), JUMPS[2] + 2 * np.sqrt(hidden))
+        good = ((best.likeness > ALIKE) | faint) & (np.linalg.norm(best.pose.xy - from_where, axis=1) < room)
+        lost = np.flatnonzero(~steady & ~good & self._known[which])
+        if len(lost):
+            again = self._searched(which[lost], view, guess.pose.at(lost), fine_window[lost])
+            at = np.zeros(len(which), bool)
+            at[lost] = again.likeness > FOUND_AGAIN
+            far = np.where(self.seen[which][lost], LEAP, JUMPS[1] + 3 * np.sqrt(hidden[lost]))
+            at[lost] &= np.linalg.norm(again.pose.xy - guess.pose.xy[lost], axis=1) < far
+            put = np.zeros(len(which), int)
+            put[lost] = np.arange(len(lost))
+            best = Aligned(again.pose.at(put), again.likeness[put]).where(at, best)
+            good |= at
+        return best, good
+
+    def _searched(self, which: np.ndarray, view: View, pose: Pose, window: np.ndarray) -> Aligned:
+        """Where the patches of lost points are seen around their poses; likeness −1 where the level above does not agree."""
+        finer = self._templates.at(which, 1)
+        near = align(view.levels, finer, Pose(search(view.levels, finer, pose), pose.matrix), window, (2, 2))
+        found = align(view.levels, self._templates.at(which, 0), near.pose, WINDOW, (1, 2))
+        return Aligned(found.pose, np.where(near.likeness > ALIKE, found.likeness, -1))
+
+
+def _followed(view: View, xy: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, 2) followed from the frame before, starting at guesses, and whether going back agrees (n,) bool."""
+    start, guess = (np.ascontiguousarray(one[:, None], np.float32) for one in (xy, guess))
+    options = {**FOLLOW, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+    there, fine, _ = cv2.calcOpticalFlowPyrLK(view.before, view.gray, start, guess.copy(), **options)  # type: ignore[call-overload]
+    back, fine_back, _ = cv2.calcOpticalFlowPyrLK(view.gray, view.before, there, start.copy(), **options)  # type: ignore[call-overload]
+    error = np.linalg.norm((back - start)[:, 0], axis=1)
+    return there[:, 0], (fine[:, 0] > 0) & (fine_back[:, 0] > 0) & (error < AGREE)
+
+
+class Views:
+    """Looks at frames in the order of a pass. `gray(frame)` (h, w) uint8."""
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._before: np.ndarray | None = None
+
+    def next(self, gray: np.ndarray, moves: bool) -> View:
+        """`moves`: whether points go on to this frame from the last one, so that the motion between them is needed."""
+        before, self._before = self._before, gray
+        motion = Motion(self._dis, before, gray) if moves and before is not None else None
+        return View(gray, pyramid(gray), before, motion)
