@@ -206,7 +206,7 @@ from engine.editor import Editor
 from engine.jobs import JobManager
 editor, jobs = Editor(Path(sys.argv[1])), JobManager()
 job = jobs.submit(editor.journal, "propagate")
-while not job.phase.startswith("Propagating"):
+while job.active and not job.phase.startswith("Propagating"):
     time.sleep(0.01)
 print(job.process.pid, flush=True)
 time.sleep(60)
