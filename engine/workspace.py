@@ -5,7 +5,7 @@ backups/                 earlier states of project.db (engine/backups.py)
 clips.json               where the clip lies on this machine (engine/clips.py)
 media/                   an uploaded clip (a clip opened by path stays where it is)
 exports/                 finished clips
-cache/pack-…  masks/KEY  segments/KEY  audio.*   can be computed again from the above
+cache/pack-…  masks/KEY  points/KEY  segments/KEY  audio.*   can be computed again from the above
 cache/scratch/           working files of running jobs
 cache/work.lock          held by the one process that computes; others wait
 """
@@ -28,7 +28,7 @@ from engine.errors import MediaError
 from engine.lock import FileLock
 from engine.processes import alive
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Counts up when the same inputs would give other pixels; part of every content key."""
 
 SCRATCH = re.compile(r"(\d+)-")
@@ -57,6 +57,10 @@ class Workspace:
         """The record set of carried masks with this key."""
         return self.cache / "masks" / key
 
+    def points(self, key: str) -> Path:
+        """The record set of solved stretches of tracked points with this key."""
+        return self.cache / "points" / key
+
     def segment(self, key: str) -> Path:
         """The record set of a rendered segment with this key."""
         return self.cache / "segments" / key
@@ -71,6 +75,7 @@ class Workspace:
             self.cache.glob("pack-*"),
             self.cache.glob("motion-*"),
             self.cache.glob("masks/*"),
+            self.cache.glob("points/*"),
             self.cache.glob("segments/*"),
             self.cache.glob("prepared/*"),
         )
@@ -115,7 +120,7 @@ class Workspace:
         sweep_parts(self.exports)
         sweep_parts(self.folder)
         sweep_parts(self.folder / "backups")
-        for place in (self.cache, self.cache / "masks", self.cache / "segments", self.cache / "prepared"):
+        for place in (self.cache, *(self.cache / name for name in ("masks", "points", "segments", "prepared"))):
             sweep_parts(place, GONE)
 
 

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from engine.errors import MediaError
-from engine.motion.carry import Chain
-from engine.motion.flow import DenseFlow, consistency, grid, motion_size, sample, upsample, upsample_positions
-from engine.motion.scratch import PositionStore
+from engine.motion.align import compare, correction, fit_affine
+from engine.motion.blend import Carried, completed, fill, mixed
+from engine.motion.flow import DenseFlow, consistency, grid, motion_size, sample, upsample_positions
+from engine.motion.recolour import carried, cell_centres, recoloured, solid, split
+from engine.motion.sight import Sight, SightStore
 from engine.motion.steps import Steps
+from engine.motion.surface import Looks, Surface
 from engine.types import FrameRange
 from tests.drawn import DrawnPictures, drawn_clip, psnr, texture
 
@@ -43,7 +46,6 @@ def test_positions_keep_pixel_centres_at_full_size(size):
     assert np.abs(at - grid(size)).max() < 1e-2
     window = (slice(10, 30), slice(20, 60))
     assert np.abs(upsample_positions(grid(small), size, window) - grid(size)[window]).max() < 1e-2
-    assert upsample(np.ones(small, np.float32), size, window).shape == (20, 40)
 
 
 def test_steps_are_computed_once_and_read_back(tmp_path):
@@ -59,31 +61,166 @@ def test_steps_are_computed_once_and_read_back(tmp_path):
         steps.flow(0, 2)
 
 
-def test_positions_survive_the_disk(tmp_path):
-    pixels = grid((40, 60))
-    store = PositionStore(tmp_path / "p", pixels)
-    positions = pixels + np.random.default_rng(0).normal(0, 9, pixels.shape).astype(np.float32)
-    confidence = np.random.default_rng(1).random((40, 60)).astype(np.float32)
-    store.put(7, positions, confidence)
-    back, certain = store.get(7)
-    assert np.abs(back - positions).max() <= 1 / 64 + 1e-4 and np.abs(certain - confidence).max() <= 1 / 510 + 1e-6
+def test_sights_survive_the_disk(tmp_path):
+    rng = np.random.default_rng(0)
+    shift, certain = rng.normal(0, 9, (8, 12, 2)).astype(np.float32), rng.random((8, 12)).astype(np.float32)
+    light = np.exp2(rng.uniform(-0.9, 0.9, (8, 12))).astype(np.float32)
+    sight = Sight((slice(3, 11), slice(5, 17)), (4.0, 4.5), shift, certain, light)
+    store = SightStore(tmp_path / "s")
+    store.put(7, sight)
+    back = store.get(7)
+    assert back.nodes == sight.nodes and back.cell == sight.cell
+    assert np.abs(back.shift - shift).max() <= 1 / 64 + 1e-4 and np.abs(back.certain - certain).max() <= 1 / 510 + 1e-6
+    assert np.abs(back.light / light - 1).max() < 0.01
+
+
+def test_a_sight_is_read_at_pixel_centres():
+    """A field that is linear over the picture comes back exactly between its nodes."""
+    nodes, cell = (slice(2, 9), slice(1, 12)), (4.0, 4.0)
+    y, x = np.mgrid[nodes].astype(np.float32) * 4 + 1.5
+    sight = Sight(nodes, cell, np.stack([0.5 * x + y, -0.25 * y], axis=-1), np.ones_like(x), np.ones_like(x))
+    rows, columns = np.arange(12, 30), np.arange(8, 40)
+    at, certain, light = sight.at(rows, columns)
+    x, y = np.meshgrid(columns, rows)
+    assert np.abs(at[..., 0] - (1.5 * x + y)).max() < 1e-2 and np.abs(at[..., 1] - 0.75 * y).max() < 1e-2
+    assert certain.min() == light.min() == 1
+
+
+def test_a_small_deformation_is_found_to_a_few_hundredths():
+    big = cv2.GaussianBlur(texture((200, 260), 4), (0, 0), 1.5)[..., 1].astype(np.float32)
+    pixels = grid((160, 220)) + 20
+    bend = np.stack([0.8 * np.sin(pixels[..., 1] / 30), 0.5 * np.cos(pixels[..., 0] / 40) + 0.3], axis=-1).astype(np.float32)
+    target, warped = sample(big, pixels + bend, cv2.INTER_CUBIC), sample(big, pixels, cv2.INTER_CUBIC)
+    weight = np.ones(target.shape, np.float32)
+    delta = correction(compare(target, warped, weight), affine=True)
+    again = correction(
+        compare(target, sample(big, pixels + cv2.resize(delta, (220, 160)), cv2.INTER_CUBIC), weight), affine=False
+    )
+    error = delta + again - cv2.resize(bend, (55, 40), interpolation=cv2.INTER_AREA)
+    assert np.abs(error[4:-4, 4:-4]).mean() < 0.04
+
+
+def test_a_change_of_light_is_no_motion():
+    picture = cv2.GaussianBlur(texture((120, 160), 9), (0, 0), 1.5)[..., 1].astype(np.float32)
+    weight = np.ones(picture.shape, np.float32)
+    found = compare(picture * 1.2, picture, weight)
+    assert np.abs(correction(found, affine=True)).max() < 0.08 and abs(float(np.median(found.light)) - 1.19) < 0.02
+
+
+def test_the_affine_part_ignores_what_does_not_fit():
+    y, x = np.mgrid[:20, :30].astype(np.float32)
+    values = np.stack([0.1 * x - 1, 0.05 * y + 0.02 * x], axis=-1)
+    broken = values.copy()
+    broken[:6, :9] += 25
+    fitted = fit_affine(broken, np.ones((20, 30), np.float32), rounds=12)
+    assert np.abs(fitted - values).max() < 0.2
+
+
+def carried_by_surface(drawn, steps, frames, **parts):
+    surface = Surface(Looks(steps, drawn.size), 0, drawn.masks[0], **parts)
+    for frame in range(1, frames):
+        surface.advance(frame, drawn.masks[frame])
+    rows, columns = np.arange(drawn.size[0]), np.arange(drawn.size[1])
+    difference = drawn.edited[0].astype(np.float32) - drawn.source[0]
+    return sample(difference, surface.sight().at(rows, columns)[0], cv2.INTER_CUBIC)
 
 
 def test_paint_carried_far_stays_on_the_subject(tmp_path):
-    """Over 20 frames of turning and growing, the chain beats following the flow alone by a clear margin."""
+    """Over 20 frames of turning and growing, the locked surface beats the motion alone by a wide margin, and does not drift."""
     drawn = drawn_clip(21, (240, 400), 3, turn=0.7, growth=0.25, light=0.1)
     steps = Steps(DrawnPictures(drawn.source), drawn.size, tmp_path / "motion")
     steps.ensure(steps.missing([FrameRange(0, 21)]), lambda done, total: None)
-    subject = [cv2.resize(m, steps.size[::-1], interpolation=cv2.INTER_AREA) >= 128 for m in drawn.masks]
-    difference = drawn.edited[0].astype(np.float32) - drawn.source[0]
-    held, plain = Chain(steps, 0, subject[0]), grid(steps.size)
-    for frame in range(1, 21):
-        held.advance(frame, subject[frame])
-        at = grid(steps.size) + steps.flow(frame, frame - 1)
-        plain = sample(plain, at)
-    results = []
-    for positions in (held.positions, plain):
-        carried = sample(difference, upsample_positions(positions, drawn.size), cv2.INTER_CUBIC)
-        image = np.clip(drawn.source[20] + carried * (drawn.masks[20] > 0)[..., None], 0, 255)
-        results.append(psnr(image, drawn.edited[20], drawn.masks[20]))
-    assert results[0] > results[1] + 2, results
+
+    def reached(frames, **parts):
+        layer, last = carried_by_surface(drawn, steps, frames, **parts), frames - 1
+        image = np.clip(drawn.source[last] + layer * (drawn.masks[last] > 0)[..., None], 0, 255)
+        return psnr(image, drawn.edited[last], drawn.masks[last])
+
+    near, far, loose, plain = reached(6), reached(21), reached(21, lock=False), reached(21, lock=False, smooth=False)
+    assert far > plain + 5 and far > loose + 3 and far > near - 3, (near, far, loose, plain)
+
+
+def test_what_entered_later_is_not_certain(tmp_path):
+    """A surface that lay outside the anchor's picture has no place in it."""
+    drawn = drawn_clip(8, (160, 240), 2)
+    source, masks = drawn.source[:, :, 60:], drawn.masks[:, :, 60:]
+    steps = Steps(DrawnPictures(source[::-1]), source.shape[1:3], tmp_path / "motion")
+    steps.ensure(steps.missing([FrameRange(0, 8)]), lambda done, total: None)
+    surface = Surface(Looks(steps, source.shape[1:3]), 0, masks[-1])
+    for frame in range(1, 8):
+        surface.advance(frame, masks[-1 - frame])
+    at, _, _ = surface.sight().at(np.arange(160), np.arange(180))
+    assert np.isfinite(at).all()
+
+
+TINT = np.array([[0.3, 0.1, 0], [0.1, 0.5, 0.1], [0, 0.2, 0.9]], np.float32)
+
+
+def recoloured_clip(size=(120, 160)):
+    source = texture(size, 5)
+    tinted = np.clip(
+        source.astype(np.float32) @ np.array([[0.3, 0.1, 0], [0.1, 0.5, 0.1], [0, 0.2, 0.9]], np.float32) + 6, 0, 255
+    )
+    region = np.full(size, 255, np.uint8)
+    return source, np.rint(tinted).astype(np.uint8), region
+
+
+def test_a_tint_is_a_change_of_colour_and_follows_new_light():
+    source, take, region = recoloured_clip()
+    found = split(source, take, region)
+    assert found.gain is not None
+    size, whole = region.shape, (slice(0, 120), slice(0, 160))
+    darker = source.astype(np.float32) * 0.7
+    y, x = cell_centres(size, whole)
+    gain = carried(found.gain, size, np.stack(np.meshgrid(x, y), axis=-1))
+    edited = darker + recoloured(gain, darker, size, whole) * solid(region)[..., None] + found.layer
+    truth = darker @ TINT + 6
+    plain = darker + take - source.astype(np.float32)
+    assert np.abs(edited - truth).mean() < 0.4 * np.abs(plain - truth).mean()
+
+
+def test_paint_is_no_change_of_colour():
+    source = texture((120, 160), 5)
+    take = source.copy()
+    take[40:80, 50:110] = texture((40, 60), 77)
+    region = np.full((120, 160), 255, np.uint8)
+    gain = split(source, take, region).gain
+    untouched = split(source, source, region)
+    assert untouched.gain is None and not untouched.layer.any()
+    assert gain is None or np.abs(gain[:3]).max() < 0.05
+
+
+def both(first, second, share):
+    weight = np.full(first.shape[:2], share, np.float32)
+    return [Carried(first, weight), Carried(second, 1 - weight)]
+
+
+def test_anchors_that_agree_are_mixed_and_others_not_doubled():
+    rng = np.random.default_rng(3)
+    inside = np.ones((64, 96), bool)
+    one = rng.normal(0, 40, (64, 96, 3)).astype(np.float32)
+    agreeing, _ = mixed(both(one, one + 8, 0.7), inside)
+    assert np.abs(agreeing - (one + 2.4)).max() < 0.5
+    other = np.roll(one, 5, axis=1)
+    ghost, _ = mixed(both(one, other, 0.7), inside, bands=False)
+    clear, _ = mixed(both(one, other, 0.7), inside)
+    assert np.abs(clear - one).mean() < 0.2 * np.abs(ghost - one).mean()
+
+
+def test_what_no_anchor_saw_is_filled_and_counted():
+    edit = np.full((40, 60, 3), 20, np.float32)
+    edit[:, 30:] = -99
+    weight = np.ones((40, 60), np.float32)
+    weight[:, 30:] = 0
+    region = np.full((40, 60), 255, np.uint8)
+    whole, unseen = completed(edit, weight, region, [Carried(edit, weight)])
+    assert unseen == 0.5 and np.abs(whole - 20).max() < 0.5
+    untouched, unseen = completed(edit, np.zeros_like(weight), region, [Carried(edit, weight)])
+    assert unseen == 1 and np.array_equal(untouched, edit)
+
+
+def test_filling_keeps_what_is_known():
+    values, known = np.zeros((33, 47, 3), np.float32), np.zeros((33, 47), bool)
+    values[5:9], known[5:9] = 7, True
+    filled = fill(values, known)
+    assert np.array_equal(filled[5:9], values[5:9]) and np.abs(filled - 7).max() < 1e-3

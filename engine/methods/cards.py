@@ -38,8 +38,21 @@ class MotionConfig:
     )
     trust: float = field(
         default=2.0,
-        metadata={"min": 0.0, "max": 6.0, "help": "How strongly places that were hidden on the way are mistrusted."},
+        metadata={
+            "min": 0.0,
+            "max": 6.0,
+            "help": "How strongly places that no longer look like the anchor are mistrusted.",
+        },
     )
+    recolour: bool = field(
+        default=True, metadata={"help": "Carry changes of colour as such: they follow the frame's own shading and grain."}
+    )
+    smooth: bool = field(default=True, metadata={"help": "Each subject moves as one surface that bends smoothly."})
+    lock: bool = field(
+        default=True, metadata={"help": "Compare every frame with the anchor itself: paint does not drift."}
+    )
+    light: bool = field(default=True, metadata={"help": "Paint gets lighter and darker with the subject."})
+    bands: bool = field(default=True, metadata={"help": "Where two anchors differ in detail, show one of them, not a mixture."})
 
 
 @dataclass(frozen=True)

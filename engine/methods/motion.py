@@ -1,17 +1,18 @@
 """Motion propagation: approved anchors carried through the clip on a plain CPU, without any weights.
 
-Not from a paper: our own method. What is carried is the *difference* that the user made, take − source, never the
-picture: the source keeps its own shading, grain and motion blur in every frame.
+Not from a paper: our own method. What is carried is the *edit*, take − source, never the picture: the source keeps its own
+shading, grain and motion blur in every frame.
 
-    part of the method                                                     function
-    ------------------------------------------------------------------     -----------------
-    positions of each pixel in both neighbouring anchors                   `_Side`, `_backward`
-    the difference sampled there, gated by the edit region                 `_Side.difference`
-    blended by nearness and confidence                                     `_blend`
-    what neither anchor saw, filled from around                            `fill`
+    part of the method                                                     where
+    ------------------------------------------------------------------     -----------------------------------
+    the edit split into change of colour and painted layer                 engine/motion/recolour.py
+    a subject's surface, its pixels' places in an anchor                   engine/motion/surface.py, align.py
+    the same for a whole frame, which has many surfaces                    engine/motion/carry.py
+    what one anchor says of a frame                                        `_Side.carried`
+    both anchors together, and what neither saw                            engine/motion/blend.py
     added to the source, inside the region only                            `_apply`
 
-Symbols: D (H, W, 3) float32 difference, w (H, W) weight, region and alpha (H, W) uint8.
+Symbols: G (n, m, 3, 3) change of colour, layer (H, W, 3) float32 levels, w (H, W) weight, region (H, W) uint8.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ import numpy as np
 
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.methods.cards import MotionConfig as Config
+from engine.motion.blend import Carried, completed, mixed
 from engine.motion.carry import Chain
-from engine.motion.flow import Window, grid, sample, upsample, upsample_positions
-from engine.motion.scratch import PositionStore
+from engine.motion.flow import sample
+from engine.motion.recolour import carried, cell_centres, recoloured, solid, split
+from engine.motion.sight import Sight, SightStore, Window
+from engine.motion.surface import Looks, Surface
 from engine.types import FrameIndex, FrameRange
 
-UNSEEN = 0.02  # weight below which neither anchor can be believed
+WHOLE = 0.9  # share of the frame from which on an edit is of many surfaces
+STRETCH = 2.0  # how far a soft edge may be made harder than it was at the anchor
 
 
 class Motion:
@@ -53,29 +58,42 @@ class Motion:
             done += 1
             context.step(done, total)
 
-        right = None if segment.right is None else _Side(shot, segment.right)
+        looks = Looks(shot.steps, shot.size)
+        right = None if segment.right is None else _Side(shot, looks, segment.right, config)
         store = None if right is None else _backward(segment, right, context, tick)
-        left = None if segment.left is None else _Side(shot, segment.left)
+        left = None if segment.left is None else _Side(shot, looks, segment.left, config)
         frames = shot.frames.frames(FrameRange(segment.start, segment.stop))
         for frame, source in zip(range(segment.start, segment.stop), frames, strict=True):
             if left is not None and frame > segment.start:
                 left.advance(frame)
             tick()
             if frame == segment.left:
+                context.note(frame, unseen=0.0, confidence=1.0)
                 yield frame, shot.take(frame)
                 continue
-            region = shot.region(frame)
-            window = _window(region)
-            if window is None:
-                yield frame, source
-                continue
-            carried = []
+            sides = []
             if left is not None:
-                carried.append(left.carried(region, window, _nearness(frame, segment, left=True), config))
+                sides.append((left, left.sight(), _nearness(frame, segment, left=True)))
             if right is not None and store is not None:
-                right.positions, right.confidence = store.get(frame)
-                carried.append(right.carried(region, window, _nearness(frame, segment, left=False), config))
-            yield frame, _apply(source, _blend(carried, region[window]), region, window)
+                sides.append((right, store.get(frame), _nearness(frame, segment, left=False)))
+            yield frame, _edited(source, shot.region(frame), sides, frame, context)
+
+
+def _edited(
+    source: np.ndarray, region: np.ndarray, sides: list[tuple[_Side, Sight, float]], frame: FrameIndex, context: Context
+) -> np.ndarray:
+    """(H, W, 3) uint8: the frame with its edit; notes what of it no anchor saw."""
+    window = _window(region)
+    if window is None:
+        context.note(frame, unseen=0.0, confidence=1.0)
+        return source
+    said = [side.carried(sight, source, region, window, near) for side, sight, near in sides]
+    edit, weight = mixed([one for one, _ in said], region[window] > 0, bands=sides[0][0].config.bands)
+    edit, unseen = completed(edit, weight, region[window], [one for one, _ in said])
+    inside = region[window] > 127
+    sure = np.max([certain for _, certain in said], axis=0)[inside] if inside.any() else np.ones(1)
+    context.note(frame, unseen=round(unseen, 4), confidence=round(float(sure.mean()), 4))
+    return _apply(source, edit, region, window)
 
 
 def _window(region: np.ndarray) -> Window | None:
@@ -94,98 +112,77 @@ def _nearness(frame: FrameIndex, segment: Segment, *, left: bool) -> float:
     return 1 - share if left else share
 
 
-def _backward(segment: Segment, right: _Side, context: Context, tick: Callable[[], None]) -> PositionStore:
-    """Runs from the right anchor to the segment's start and leaves positions on disk for the forward pass."""
-    store = PositionStore(context.scratch / "right", right.pixels)
+def _backward(segment: Segment, right: _Side, context: Context, tick: Callable[[], None]) -> SightStore:
+    """Runs from the right anchor to the segment's start and leaves what it sees on disk for the forward pass."""
+    store = SightStore(context.scratch / "right")
     assert segment.right is not None
     for frame in range(segment.right - 1, segment.start - 1, -1):
         right.advance(frame)
-        store.put(frame, right.positions, right.confidence)
+        store.put(frame, right.sight())
         tick()
     return store
 
 
 class _Side:
-    """One anchor's difference on its way through the segment."""
+    """One anchor's edit on its way through the segment."""
 
-    def __init__(self, shot: Shot, anchor: FrameIndex) -> None:
-        self._shot, self._size = shot, shot.size
-        self.pixels = grid(shot.steps.size)
-        source, take = shot.frames.get(anchor), shot.take(anchor)
-        self._difference = take.astype(np.float32) - source
-        self._region = shot.region(anchor).astype(np.float32)
-        self._chain = Chain(shot.steps, anchor, self._subject(anchor))
-        self.positions, self.confidence = self._chain.positions, self._chain.confidence
+    def __init__(self, shot: Shot, looks: Looks, anchor: FrameIndex, config: Config) -> None:
+        self._shot, self.config = shot, config
+        region = shot.region(anchor)
+        self._split = split(shot.frames.get(anchor), shot.take(anchor), region, recolour=config.recolour)
+        self._region = region.astype(np.float32)
+        self._surface: Surface | None = None
+        self._chain: Chain | None = None
+        if region.mean() > WHOLE * 255:
+            self._chain = Chain(shot.steps, shot.size, anchor)
+        else:
+            self._surface = Surface(looks, anchor, region, lock=config.lock, smooth=config.smooth)
 
     def advance(self, frame: FrameIndex) -> None:
-        """Carries the positions on to a neighbouring frame."""
-        self._chain.advance(frame, self._subject(frame))
-        self.positions, self.confidence = self._chain.positions, self._chain.confidence
+        """Goes on to a neighbouring frame."""
+        if self._chain is not None:
+            self._chain.advance(frame)
+        elif self._surface is not None:
+            self._surface.advance(frame, self._shot.region(frame))
 
-    def _subject(self, frame: FrameIndex) -> np.ndarray | None:
-        """(h, w) bool: the edited part; None where it is the whole frame, which does not move as one piece."""
-        region = cv2.resize(self._shot.region(frame), self._shot.steps.size[::-1], interpolation=cv2.INTER_AREA) >= 128
-        return None if region.mean() > 0.9 else region
+    def sight(self) -> Sight:
+        """What of the anchor the current frame shows."""
+        carrier = self._chain or self._surface
+        assert carrier is not None
+        return carrier.sight()
 
-    def carried(self, region: np.ndarray, window: Window, near: float, config: Config) -> Carried:
-        """D (h, w, 3) and its weight (h, w) in a window of the frame where the chain is.
+    def carried(
+        self, sight: Sight, source: np.ndarray, region: np.ndarray, window: Window, near: float
+    ) -> tuple[Carried, np.ndarray]:
+        """What the anchor says of a window of the frame, and how far it can be believed (h, w) 0–1.
 
-        The take's soft edge is part of D already: gating by region / carried region keeps it from being applied twice.
+        The take's soft edge is part of its layer already: going by region / carried region keeps it from being applied twice.
         """
-        at = upsample_positions(self.positions, self._size, window)
-        difference = sample(self._difference, at, cv2.INTER_CUBIC)
-        was = sample(self._region, at)
-        certain = upsample(self.confidence, self._size, window)
-        weight = np.power(certain, config.trust) * near**config.nearness * (was > 127)
-        gate = np.minimum(1, region[window] / np.maximum(was, 1))
-        return difference * gate[..., None], weight.astype(np.float32)
+        config, inside = self.config, region[window].astype(np.float32)
+        at, certain, light = sight.at(np.arange(window[0].start, window[0].stop), np.arange(window[1].start, window[1].stop))
+        was = cv2.remap(self._region, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        layer = sample(self._split.layer, at, cv2.INTER_CUBIC)
+        gate = np.clip(inside / np.maximum(was, 1), 0, STRETCH)
+        edit = layer * (gate * light if config.light else gate)[..., None]
+        colour = self._colour(sight, source[window].astype(np.float32), region[window], window)
+        if colour is not None:
+            edit += colour
+        certain = certain * ((was >= 0.5 * inside) & (was > 8))
+        weight = np.maximum(np.power(certain, config.trust), 0.05 * (certain > 0)) * near**config.nearness
+        return Carried(edit, weight.astype(np.float32), colour), certain
+
+    def _colour(self, sight: Sight, source: np.ndarray, region: np.ndarray, window: Window) -> np.ndarray | None:
+        """G·source, where the subject alone is seen."""
+        gain, size = self._split.gain, self._shot.size
+        if gain is None:
+            return None
+        places, _, _ = sight.at(*cell_centres(size, window))
+        return recoloured(carried(gain, size, places), source, size, window) * solid(region)[..., None]
 
 
-Carried = tuple[np.ndarray, np.ndarray]
-
-
-def _blend(carried: list[Carried], region: np.ndarray) -> np.ndarray:
-    """D from one or both sides by weight; where no side can be believed, filled from around inside the region."""
-    total = np.zeros(region.shape, np.float32)
-    mixed = np.zeros((*region.shape, 3), np.float32)
-    for difference, weight in carried:
-        total += weight
-        mixed += difference * weight[..., None]
-    mixed /= np.maximum(total, 1e-6)[..., None]
-    unseen = (total < UNSEEN) & (region > 0)
-    if not unseen.any():
-        return mixed
-    seen = (total >= UNSEEN) & (region > 127)
-    if not seen.any():
-        # Nothing of this frame was seen by an anchor: what the chains say is all there is.
-        return np.mean([difference for difference, _ in carried], axis=0)
-    filled = fill(mixed, seen) * (region.astype(np.float32) / 255)[..., None]
-    return np.where(unseen[..., None], filled, mixed)
-
-
-def fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Values (H, W, 3) float32 with unknown places filled from around: push–pull over a pyramid (Gortler et al., 1996, §3.4).
-
-    known (H, W) bool. Known values are kept.
-    """
-    weight = known.astype(np.float32)
-    pyramid: list[tuple[np.ndarray, np.ndarray]] = [(values * weight[..., None], weight)]
-    while min(pyramid[-1][1].shape) > 2 and pyramid[-1][1].min() < 1e-3:
-        level, mass = pyramid[-1]
-        pyramid.append((cv2.pyrDown(level), cv2.pyrDown(mass)))
-    level, mass = pyramid.pop()
-    result = level / np.maximum(mass, 1e-6)[..., None]
-    while pyramid:
-        level, mass = pyramid.pop()
-        coarse = cv2.resize(result, mass.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        share = np.minimum(1, mass)[..., None]
-        result = share * (level / np.maximum(mass, 1e-6)[..., None]) + (1 - share) * coarse
-    return np.where(known[..., None], values, result)
-
-
-def _apply(source: np.ndarray, difference: np.ndarray, region: np.ndarray, window: Window) -> np.ndarray:
-    """source + D, rounded, inside the region; the source to the bit outside. D covers the window."""
-    edited = np.clip(np.rint(source[window] + difference), 0, 255).astype(np.uint8)
+def _apply(source: np.ndarray, edit: np.ndarray, region: np.ndarray, window: Window) -> np.ndarray:
+    """source + edit, rounded, inside the region; the source to the bit outside. The edit covers the window."""
+    edited = np.clip(np.rint(source[window] + edit), 0, 255).astype(np.uint8)
     image = source.copy()
     image[window] = np.where(region[window][..., None] > 0, edited, source[window])
     return image

@@ -73,6 +73,15 @@ class Steps:
         Raises:
             MediaError: the pair was not computed.
         """
+        there, _ = self.pair(a, b)
+        return 2 * cv2.resize(there, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def pair(self, a: FrameIndex, b: FrameIndex) -> tuple[np.ndarray, np.ndarray]:
+        """Flow from frame a to its neighbour b and from b to a: (h/2, w/2, 2) float32 px, at half of motion scale.
+
+        Raises:
+            MediaError: the pair was not computed.
+        """
         first = min(a, b)
         records = self._records()
         if abs(a - b) != 1 or first not in records:
@@ -81,9 +90,8 @@ class Steps:
         if blob is None:
             raise Damaged(f"The motion at frame {first} was damaged on the disk; run this again to compute it anew.")
         height, width = self._half
-        both = np.frombuffer(zlib.decompress(blob), "<i2").reshape(2, height, width, 2)
-        half = both[0 if a < b else 1].astype(np.float32) / FINENESS
-        return cv2.resize(half, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+        both = np.frombuffer(zlib.decompress(blob), "<i2").reshape(2, height, width, 2).astype(np.float32) / (2 * FINENESS)
+        return (both[0], both[1]) if a < b else (both[1], both[0])
 
     def _packed(self, there: np.ndarray, back: np.ndarray) -> bytes:
         halves = [cv2.resize(flow, self._half[::-1], interpolation=cv2.INTER_AREA) for flow in (there, back)]

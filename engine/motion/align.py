@@ -1,0 +1,157 @@
+"""Aligning a picture with another one by a smooth deformation, to a few hundredths of a pixel.
+
+Dense Lucas–Kanade with windows of several sizes: the gradients of both pictures (symmetric, Benhimane & Malis, 2004) give
+every node of a lattice a 2×2 equation A δ = b; summed over the whole subject they give its affine motion, over Gaussian
+windows from wide to narrow what it deviates from that. Each window is held to the one before it where there is nothing to
+see (Tikhonov), and pixels that do not fit are weighed down (Cauchy), so what is hidden does not pull.
+
+Symbols: nodes lie SPACING px apart, each the middle of its cell of pixels; A (n, m, 3) = (xx, xy, yy), b, δ (n, m, 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+SPACING = 4  # px between nodes
+WINDOWS = (8.0, 3.5, 1.6)  # nodes: standard deviations of the Gaussian windows, from wide to narrow
+HOLD = 0.03  # of the mean of A: how strongly a window is held to the wider one
+FARTHEST = 3.0  # px a single round may move a node
+CAUCHY = 2.4  # robust standard deviations at which a pixel counts half
+LEAST_NOISE = 1.5  # levels: residuals below this are never outliers
+DARK = 8.0  # levels added to both sides of a ratio of brightness
+LIGHT_WINDOW = 4.0  # nodes over which brightness is compared
+LIGHT_LIMITS = (0.5, 2.0)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Compared:
+    """Two pictures over a window after warping: weight, residual (h, w) float32, gradient (h, w, 2), light (n, m)."""
+
+    weight: np.ndarray
+    residual: np.ndarray
+    gradient: np.ndarray
+    light: np.ndarray
+
+
+def eroded(alpha: np.ndarray, px: int) -> np.ndarray:
+    """The mask (h, w) with its outline moved inwards."""
+    return cv2.erode(alpha, np.ones((3, 3), np.uint8), iterations=px)
+
+
+def to_nodes(values: np.ndarray) -> np.ndarray:
+    """Means over cells: (h, w, …) → (h / SPACING, w / SPACING, …)."""
+    return cv2.resize(values, (values.shape[1] // SPACING, values.shape[0] // SPACING), interpolation=cv2.INTER_AREA)
+
+
+def to_pixels(values: np.ndarray) -> np.ndarray:
+    """The inverse, linearly between nodes."""
+    return cv2.resize(values, (values.shape[1] * SPACING, values.shape[0] * SPACING), interpolation=cv2.INTER_LINEAR)
+
+
+def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian over nodes; beyond the window there is nothing."""
+    return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+
+
+def spread(values: np.ndarray, weight: np.ndarray, sigma: float, hold: float = 0.0) -> np.ndarray:
+    """Weighted Gaussian mean of values (n, m) or (n, m, 2), held to 0 by a weight of `hold`; fills where weight is 0."""
+    around = blurred(weight, sigma) + max(hold, 1e-6)
+    if values.ndim == 3:
+        return blurred(values * weight[..., None], sigma) / around[..., None]
+    return blurred(values * weight, sigma) / around
+
+
+def compare(target: np.ndarray, warped: np.ndarray, weight: np.ndarray) -> Compared:
+    """target, warped (h, w) float32 levels; weight (h, w) float32 0–1: where both show the subject.
+
+    The warped picture is given the target's local brightness first.
+    """
+    mass = to_nodes(weight)
+    dark = DARK * blurred(mass, LIGHT_WINDOW) + 1e-4
+    seen, there = (blurred(to_nodes(picture * weight), LIGHT_WINDOW) + dark for picture in (target, warped))
+    light = np.clip(seen / there, *LIGHT_LIMITS)
+    relit = (warped + DARK) * to_pixels(light) - DARK
+    residual = target - relit
+    both = 0.5 * (target + relit)
+    gradient = np.stack([cv2.Sobel(both, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(both, cv2.CV_32F, 0, 1, ksize=1)], axis=-1) * 0.5
+    noise = max(LEAST_NOISE, 1.48 * _median(np.abs(residual), weight))
+    return Compared(weight / (1 + (residual / (CAUCHY * noise)) ** 2), residual, gradient, light)
+
+
+def _median(values: np.ndarray, weight: np.ndarray) -> float:
+    chosen = values[::3, ::3][weight[::3, ::3] > 0.5]
+    return float(np.median(chosen)) if len(chosen) else 0.0
+
+
+def correction(found: Compared, *, affine: bool) -> np.ndarray:
+    """δ (n, m, 2) px: how far each node's position in the warped picture must move. `affine`: first the subject as a whole."""
+    gx, gy = found.gradient[..., 0], found.gradient[..., 1]
+    wx, wy = found.weight * gx, found.weight * gy
+    matrix = to_nodes(np.stack([wx * gx, wx * gy, wy * gy], axis=-1))
+    vector = to_nodes(np.stack([wx * found.residual, wy * found.residual], axis=-1))
+    mass = to_nodes(found.weight)
+    floor = HOLD * float((matrix[..., 0] + matrix[..., 2]).sum() / 2 / max(float(mass.sum()), 1e-6)) + 1e-3
+    delta = _affine(matrix, vector, floor) if affine else np.zeros_like(vector)
+    for sigma in WINDOWS:
+        left = vector - _times(matrix, delta)
+        around = blurred(matrix, sigma)
+        delta = delta + _solved(around, blurred(left, sigma), floor)
+    length = np.sqrt((delta**2).sum(axis=-1, keepdims=True))
+    return (delta * np.minimum(1, FARTHEST / np.maximum(length, 1e-6))).astype(np.float32)
+
+
+def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    xx, xy, yy = matrix[..., 0], matrix[..., 1], matrix[..., 2]
+    x, y = vector[..., 0], vector[..., 1]
+    return np.stack([xx * x + xy * y, xy * x + yy * y], axis=-1)
+
+
+def _solved(matrix: np.ndarray, vector: np.ndarray, floor: float) -> np.ndarray:
+    """(A + floor·I)⁻¹ b at each node."""
+    xx, xy, yy = matrix[..., 0] + floor, matrix[..., 1], matrix[..., 2] + floor
+    x, y = vector[..., 0], vector[..., 1]
+    determinant = xx * yy - xy * xy
+    return np.stack([(yy * x - xy * y) / determinant, (xx * y - xy * x) / determinant], axis=-1)
+
+
+def _affine(matrix: np.ndarray, vector: np.ndarray, floor: float) -> np.ndarray:
+    """δ (n, m, 2) of the affine motion that fits all nodes together."""
+    basis = _basis(matrix.shape[:2])
+    full = matrix[..., [0, 1, 1, 2]].reshape(-1, 2, 2)
+    normal = np.einsum("ni,nj,nkl->ikjl", basis, basis, full, optimize=True).reshape(6, 6)
+    right = np.einsum("ni,nk->ik", basis, vector.reshape(-1, 2)).reshape(6)
+    ridge = floor * 0.1 * len(basis) * np.eye(6)
+    return (basis @ np.linalg.solve(normal + ridge, right).reshape(3, 2)).reshape(vector.shape)
+
+
+def _basis(shape: tuple[int, int]) -> np.ndarray:
+    """(n·m, 3) float64: 1, x, y of each node, x and y from −1 to 1."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    columns = [np.ones(x.shape), 2 * x / max(shape[1] - 1, 1) - 1, 2 * y / max(shape[0] - 1, 1) - 1]
+    return np.stack(columns, axis=-1).reshape(-1, 3)
+
+
+def fit_affine(values: np.ndarray, weight: np.ndarray, rounds: int = 3, limit: float = 1.0) -> np.ndarray:
+    """(n, m, 2): the affine field that fits `values` (n, m, 2) px best where `weight` (n, m) says; robust beyond `limit` px."""
+    basis, flat = _basis(values.shape[:2]), values.reshape(-1, 2)
+    start = mass = weight.reshape(-1).astype(np.float64)
+    fitted = np.zeros_like(flat)
+    for _ in range(rounds):
+        weighted = basis * mass[:, None]
+        ridge = np.diag([1e-9, 1e-3, 1e-3]) * (mass.sum() + 1e-6) + 1e-9 * np.eye(3)
+        fitted = basis @ np.linalg.solve(weighted.T @ basis + ridge, weighted.T @ flat)
+        error = ((flat - fitted) ** 2).sum(axis=-1)
+        mass = start / (1 + error / limit**2)
+    return fitted.reshape(values.shape).astype(np.float32)
+
+
+def misfit(found: Compared, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(n, m) float32 from 0: the residual's energy over that of what can be seen there (noise and a share of the texture)."""
+    sigma = 2.0
+    error = spread(to_nodes(found.residual**2), to_nodes(weight), sigma)
+    mean = spread(to_nodes(target), to_nodes(weight), sigma)
+    contrast = np.maximum(0, spread(to_nodes(target**2), to_nodes(weight), sigma) - mean**2)
+    return error / (LEAST_NOISE**2 * 4 + 0.3 * contrast)
