@@ -36,7 +36,7 @@ class InstructPix2Pix(StableDiffusion):
     """`source`: the pictures to edit, as `encode` makes them."""
 
     name: ClassVar[str] = "instruct-pix2pix"
-    takes = ("source",)
+    takes: tuple[str, ...] = ("source",)
 
     def __init__(self, parts: StableDiffusionParts, device: torch.device, mode: Mode = "whole") -> None:
         super().__init__(parts, device, FRAMES, mode)
