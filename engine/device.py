@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
+import subprocess
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+CHOICE = "ANCHORLINE_DEVICE"
+LOOKING = 120  # seconds that looking for devices may take
 
 
 def one_thread() -> None:
@@ -30,8 +37,22 @@ def workers() -> int:
     return max(1, os.cpu_count() or 1)
 
 
+def chosen_device() -> str:
+    """The device that the user has chosen ("cpu", "cuda:1", "mps"); "" = the best there is. Processes inherit it."""
+    return os.environ.get(CHOICE, "").strip().lower()
+
+
+def choose_device(name: str) -> None:
+    """For this process and those that it starts from now on. "" = the best there is. Raises MethodError for no such name."""
+    from engine.errors import MethodError
+
+    if not re.fullmatch(r"(cpu|mps|cuda(:[0-9]{1,2})?)?", name):
+        raise MethodError(f"“{name[:20]}” is not the name of a device; choose one from the list.")
+    os.environ[CHOICE] = name
+
+
 def torch_device(name: str | None = None) -> torch.device:
-    """The device called `name` ("cpu", "cuda", "cuda:1", "mps"), or the best one there is.
+    """The device called `name` ("cpu", "cuda", "cuda:1", "mps"); else the chosen one, else the best one there is.
 
     Raises MethodError for a device that this machine, or its torch, does not have.
     """
@@ -40,6 +61,7 @@ def torch_device(name: str | None = None) -> torch.device:
     from engine.errors import MethodError
 
     found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] * torch.backends.mps.is_available())]
+    name = name or chosen_device() or None
     if name is None:
         return torch.device(found[-1] if found[-1] == "mps" else found[min(1, len(found) - 1)])
     if name not in found and f"{name}:0" not in found:
@@ -104,3 +126,68 @@ def let_go(device: torch.device) -> None:
 def has_streams(device: torch.device) -> bool:
     """Whether the device computes and copies at the same time."""
     return device.type == "cuda"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device had not enough memory: something smaller may still work, in the same process."""
+    if "torch" not in sys.modules:
+        return False
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error)
+
+
+def is_device_fault(error: BaseException) -> bool:
+    """Whether the device itself failed: nothing in this process can use it any more, a new process can."""
+    text = str(error)
+    named = type(error).__name__ == "AcceleratorError" or any(
+        word in text for word in ("CUDA error", "CUDNN_STATUS", "MPS error")
+    )
+    return named and not is_out_of_memory(error)
+
+
+# --- what there is ----------------------------------------------------------------------------------------
+
+
+def devices() -> list[dict[str, object]]:
+    """Devices that torch has here: name, title, bytes of memory in all and free now. Asked in a process of its own.
+
+    Empty where torch is not installed, or does not start.
+    """
+    from engine.processes import child_environment
+
+    command = [sys.executable, "-P", "-m", "engine.device"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LOOKING, env=child_environment())
+        found = json.loads(ran.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _found() -> list[dict[str, object]]:
+    import torch
+
+    names = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] * torch.backends.mps.is_available())]
+    rows: list[dict[str, object]] = []
+    for name in names:
+        device = torch.device(name)
+        total = _total_memory(device)
+        rows.append({"name": name, "title": device_name(device), "total": total, "free": min(free_memory(device), total)})
+    return rows
+
+
+def _total_memory(device: torch.device) -> int:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    import psutil
+
+    return psutil.virtual_memory().total
+
+
+if __name__ == "__main__":
+    print(json.dumps(_found()))

@@ -32,16 +32,39 @@ class Segmenter(Protocol):
 
 
 SEGMENTERS = {"graphcut": "engine.segmentation.graphcut:GraphCut"}
+BY_MODELS = {
+    **dict.fromkeys(("sam-b", "sam-l", "sam-h"), "engine.segmentation.sam:Sam"),
+    **dict.fromkeys(("sam2.1-tiny", "sam2.1-base-plus", "sam2.1-large", "sam3"), "engine.segmentation.sam2:Sam2"),
+}
+"""Segmenters that need a model of the same name from the catalogue (engine/models)."""
 AUTO = "graphcut"
 
 
 def segmenter(name: str = "auto") -> Segmenter:
-    """The segmenter of that name; "auto" takes the best one here. Raises MethodError for an unknown name."""
+    """The segmenter of that name; "auto" takes the best one without weights. One by a model runs in a process of its own.
+
+    Raises MethodError for an unknown name, and for a model that is not on this machine.
+    """
     chosen = AUTO if name == "auto" else name
+    if chosen in BY_MODELS:
+        from engine.segmentation.remote import Remote
+
+        return Remote(chosen)
     if chosen not in SEGMENTERS:
-        raise MethodError(f'There is no segmenter "{name}"; there are: auto, {", ".join(SEGMENTERS)}.')
+        raise MethodError(f'There is no segmenter "{name}"; there are: {", ".join(segmenter_names())}.')
     module, _, attribute = SEGMENTERS[chosen].partition(":")
     made: Segmenter = getattr(import_module(module), attribute)()
+    return made
+
+
+def segmenter_names() -> tuple[str, ...]:
+    return ("auto", *SEGMENTERS, *BY_MODELS)
+
+
+def local_segmenter(name: str) -> Segmenter:
+    """A segmenter by a model, in this very process, which loads torch. Raises MethodError."""
+    module, _, attribute = BY_MODELS[name].partition(":")
+    made: Segmenter = getattr(import_module(module), attribute)(name)
     return made
 
 
