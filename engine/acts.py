@@ -68,17 +68,17 @@ def shape_subject(project: Project, *, subject: int, **changes: Any) -> Project:
 
 def add_point(project: Project, *, frame: FrameIndex, subject: int, x: float, y: float, label: int = 1) -> Project:
     """A click: label 1 = inside, −1 = outside. Source pixels."""
-    if not _is_int(label) or label not in (1, -1):
+    if not is_int(label) or label not in (1, -1):
         raise RecipeError(f"A point's label is 1 (inside) or -1 (outside), not {str(label)[:20]}.")
     key = _open_keyframe(project, frame, subject)
-    return _with_keyframe(project, replace(key, points=(*key.points, Point(*_inside(project, x, y), label))))
+    return _with_keyframe(project, replace(key, points=(*key.points, Point(*inside(project, x, y), label))))
 
 
 def move_point(project: Project, *, frame: FrameIndex, subject: int, index: int, x: float, y: float) -> Project:
     """Moves a click; its label stays."""
     key = _open_keyframe(project, frame, subject)
     old = _point(key, index)
-    moved = Point(*_inside(project, x, y), old.label)
+    moved = Point(*inside(project, x, y), old.label)
     return _with_keyframe(project, replace(key, points=(*key.points[:index], moved, *key.points[index + 1 :])))
 
 
@@ -96,15 +96,29 @@ def set_box(project: Project, *, frame: FrameIndex, subject: int, box: Any = Non
 
 def add_stroke(project: Project, *, frame: FrameIndex, subject: int, xy: Any, radius: float, mode: str = "add") -> Project:
     """A brush stroke: polyline `xy` [(x, y), …] swept by a disc of `radius` px; mode "add" or "erase"."""
+    line = _line(project, xy, mode)
+    stroke = Stroke(line, number_in(radius, 0.25, 2000, "stroke radius"), mode)
+    key = _open_keyframe(project, frame, subject)
+    return _with_keyframe(project, replace(key, strokes=(*key.strokes, stroke)))
+
+
+def add_lasso(project: Project, *, frame: FrameIndex, subject: int, xy: Any, mode: str = "add") -> Project:
+    """What the closed polyline `xy` [(x, y), …] surrounds; mode "add" or "erase"."""
+    line = _line(project, xy, mode)
+    if len(line) < 3:
+        raise RecipeError("A lasso has at least 3 points; draw it around something.")
+    key = _open_keyframe(project, frame, subject)
+    return _with_keyframe(project, replace(key, strokes=(*key.strokes, Stroke(line, 0.0, mode, filled=True))))
+
+
+def _line(project: Project, xy: Any, mode: str) -> tuple[tuple[float, float], ...]:
+    """A stroke's polyline, checked."""
     if mode not in ("add", "erase"):
         raise RecipeError(f"A stroke's mode is add or erase, not {mode!r}.")
     if not isinstance(xy, list | tuple) or not 1 <= len(xy) <= MAX_STROKE_POINTS:
         raise RecipeError(f"A stroke has 1 to {MAX_STROKE_POINTS} points.")
     reach = 4.0 * max(project.video.size)
-    line = tuple((number_in(p[0], -reach, reach, "stroke x"), number_in(p[1], -reach, reach, "stroke y")) for p in map(_pair, xy))
-    stroke = Stroke(line, number_in(radius, 0.25, 2000, "stroke radius"), mode)
-    key = _open_keyframe(project, frame, subject)
-    return _with_keyframe(project, replace(key, strokes=(*key.strokes, stroke)))
+    return tuple((number_in(p[0], -reach, reach, "stroke x"), number_in(p[1], -reach, reach, "stroke y")) for p in map(_pair, xy))
 
 
 def import_mask(project: Project, *, frame: FrameIndex, subject: int, key: str) -> Project:
@@ -120,7 +134,7 @@ def clear_keyframe(project: Project, *, frame: FrameIndex, subject: int) -> Proj
 
 
 def lock_keyframe(project: Project, *, frame: FrameIndex, subject: int, locked: bool) -> Project:
-    _check_frame(project, frame)
+    check_frame(project, frame)
     key = project.keyframe(frame, project.subject(subject).id)
     if key is None:
         raise ProjectError(f"There is nothing to lock: the subject is not marked on frame {frame}.")
@@ -133,7 +147,7 @@ def lock_keyframe(project: Project, *, frame: FrameIndex, subject: int, locked: 
 
 
 def add_anchor(project: Project, *, frame: FrameIndex) -> Project:
-    _check_frame(project, frame)
+    check_frame(project, frame)
     if project.edit.anchor_at(frame):
         return project
     return _with_anchors(project, (*project.edit.anchors, Anchor(frame)))
@@ -142,7 +156,7 @@ def add_anchor(project: Project, *, frame: FrameIndex) -> Project:
 def move_anchor(project: Project, *, frame: FrameIndex, to: FrameIndex) -> Project:
     """Moves an anchor to another frame. Its takes show the old frame, so approval has to be given again."""
     anchor = _anchor(project, frame)
-    _check_frame(project, to)
+    check_frame(project, to)
     if to == frame:
         return project
     if project.edit.anchor_at(to):
@@ -187,7 +201,7 @@ def delete_take(project: Project, *, frame: FrameIndex, key: str) -> Project:
 
 def set_range(project: Project, *, start: FrameIndex, stop: FrameIndex) -> Project:
     """The span of frames that is worked on and exported."""
-    if not (_is_int(start) and _is_int(stop) and 0 <= start < stop <= project.video.frames):
+    if not (is_int(start) and is_int(stop) and 0 <= start < stop <= project.video.frames):
         raise RecipeError(f"The range {start}–{stop} does not fit the clip: it has frames 0 to {project.video.frames - 1}.")
     return replace(project, range=FrameRange(start, stop))
 
@@ -199,57 +213,6 @@ def set_edit(project: Project, **changes: Any) -> Project:
 
 def rename(project: Project, *, name: str) -> Project:
     return replace(project, name=clean_name(name) or project.name)
-
-
-# --- documents from others --------------------------------------------------------------------------------
-
-
-def check_document(project: Project) -> None:
-    """What every act keeps to, checked over a whole document that somebody else has made.
-
-    Raises:
-        ProjectError, RecipeError: the first thing that no act could have made.
-    """
-    span, subjects = project.range, {subject.id for subject in project.subjects}
-    height, width = project.video.size
-    if not (_is_int(height) and _is_int(width) and height > 0 and width > 0 and project.video.frames > 0):
-        raise ProjectError("The project's clip has no size or no frames.")
-    set_range(project, start=span.start, stop=span.stop)
-    if not isinstance(project.name, str) or len(subjects) < len(project.subjects) or not project.edits:
-        raise ProjectError("The project's name, subjects or edits are not what they must be.")
-    for subject in project.subjects:
-        shape_subject(project, subject=subject.id, name=subject.name, feather=subject.feather, grow=subject.grow)
-        if not _is_int(subject.id) or not 1 <= subject.id <= MAX_SUBJECTS or not COLOUR.fullmatch(str(subject.colour)):
-            raise ProjectError(f"Subject {str(subject.id)[:20]} has no right number or colour.")
-    for key in project.keyframes:
-        _check_marks(project, key)
-    for anchor in (anchor for edit in project.edits for anchor in edit.anchors):
-        _check_frame(project, anchor.frame)
-        _check_keys(*(take.key for take in anchor.takes), anchor.chosen, anchor.region)
-        if not all(isinstance(take.label, str) and isinstance(take.config, dict) for take in anchor.takes):
-            raise ProjectError(f"A take of anchor {anchor.frame} is not what it must be.")
-    if not all(isinstance(edit.method, str) and isinstance(edit.config, dict) for edit in project.edits):
-        raise ProjectError("An edit's method or config is not what it must be.")
-
-
-def _check_marks(project: Project, key: Keyframe) -> None:
-    _check_frame(project, key.frame)
-    project.subject(key.subject)
-    _check_keys(key.mask, key.imported)
-    for point in key.points:
-        _inside(project, point.x, point.y)
-        if point.label not in (1, -1):
-            raise ProjectError(f"A point on frame {key.frame} is neither inside nor outside.")
-    if key.box is not None:
-        checked_box(project, key.box)
-    bare = replace(project, keyframes=())
-    for stroke in key.strokes:
-        add_stroke(bare, frame=key.frame, subject=key.subject, xy=stroke.xy, radius=stroke.radius, mode=stroke.mode)
-
-
-def _check_keys(*keys: Any) -> None:
-    if not all(key is None or (isinstance(key, str) and KEY.fullmatch(key)) for key in keys):
-        raise ProjectError("A picture is named by what is not the key of a stored object.")
 
 
 # --- checks -----------------------------------------------------------------------------------------------
@@ -282,13 +245,14 @@ def clean_name(name: Any) -> str:
     return "".join(c for c in name[:10_000] if c.isprintable())[:120].strip()
 
 
-def _inside(project: Project, x: Any, y: Any) -> tuple[float, float]:
+def inside(project: Project, x: Any, y: Any) -> tuple[float, float]:
+    """A place in the picture. Raises RecipeError."""
     height, width = project.video.size
     return number_in(x, -0.5, width - 0.5, "x"), number_in(y, -0.5, height - 0.5, "y")
 
 
 def _point(key: Keyframe, index: Any) -> Point:
-    if not _is_int(index) or not 0 <= index < len(key.points):
+    if not is_int(index) or not 0 <= index < len(key.points):
         raise ProjectError(f"Frame {key.frame} has no point {str(index)[:20]}.")
     return key.points[index]
 
@@ -299,17 +263,17 @@ def _pair(value: Any) -> tuple[Any, Any]:
     return value[0], value[1]
 
 
-def _is_int(value: Any) -> bool:
+def is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _check_frame(project: Project, frame: Any) -> None:
-    if not _is_int(frame) or not 0 <= frame < project.video.frames:
+def check_frame(project: Project, frame: Any) -> None:
+    if not is_int(frame) or not 0 <= frame < project.video.frames:
         raise RecipeError(f"There is no frame {str(frame)[:20]}: the clip has frames 0 to {project.video.frames - 1}.")
 
 
 def _open_keyframe(project: Project, frame: FrameIndex, subject: int) -> Keyframe:
-    _check_frame(project, frame)
+    check_frame(project, frame)
     subject = project.subject(subject).id
     key = project.keyframe(frame, subject) or Keyframe(frame, subject)
     if key.locked:
@@ -330,7 +294,7 @@ def _put(project: Project, key: Keyframe) -> Project:
 
 
 def _anchor(project: Project, frame: FrameIndex) -> Anchor:
-    _check_frame(project, frame)
+    check_frame(project, frame)
     anchor = project.edit.anchor_at(frame)
     if anchor is None:
         raise ProjectError(f"Frame {frame} is not an anchor; press A there to make it one.")

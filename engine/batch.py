@@ -21,17 +21,19 @@ from engine import acts
 from engine.clips import find_clip
 from engine.editor import Editor, OutsideRegion
 from engine.errors import MediaError, ProjectError, RecipeError
-from engine.interchange.registry import mask_format_of
+from engine.interchange.registry import mask_format_of, track_format
+from engine.interchange.tracks import as_track_points
 from engine.journal import DATABASE
 from engine.material import Material
 from engine.media.images import encode_png, read_image, read_mask, still_size
 from engine.media.probe import ADDRESS
 from engine.media.reader import open_video
+from engine.point_acts import with_track_points
 from engine.progress import Progress
 from engine.project import Project
-from engine.recipe import Recipe, effect_config
+from engine.recipe import Recipe, effect_config, spots_of
 from engine.render import carry, make_takes, prepare_clip, spans_to_carry
-from engine.types import Anchor, Subject, Take, Video
+from engine.types import Anchor, Spot, Subject, Take, TrackPoint, Video
 from engine.workspace import Workspace
 
 NOTE = "recipe"
@@ -227,19 +229,12 @@ def marked(recipe: Recipe, project: Project, store: Store) -> Project:
 def _add_subject(recipe: Recipe, project: Project, spec: dict[str, Any], store: Store, where: str) -> Project:
     number = spec["id"]
     colour = acts.SUBJECT_COLOURS[(number - 1) % len(acts.SUBJECT_COLOURS)]
-    points = tuple((int(f), float(x), float(y)) for f, x, y in spec.get("track_points", []))
-    height, width = project.video.size
-    for k, (frame, x, y) in enumerate(points):
-        with _at(f"{where}.track_points[{k}]"):
-            if frame not in project.range:
-                raise RecipeError(f"frame {frame} is outside the range, {project.range.start} to {project.range.stop - 1}.")
-            acts.number_in(x, -0.5, width - 0.5, "x")
-            acts.number_in(y, -0.5, height - 0.5, "y")
     name = acts.clean_name(spec.get("name", "")) or f"Subject {number}"
-    project = replace(project, subjects=(*project.subjects, Subject(number, name, colour, track_points=points)))
+    project = replace(project, subjects=(*project.subjects, Subject(number, name, colour)))
     with _at(where):
         shape = {name: spec[name] for name in ("feather", "grow") if name in spec}
         project = acts.shape_subject(project, subject=number, **shape)
+    project = _add_track_points(recipe, project, spec, where)
     if spec.get("masks") is not None:
         with _at(f"{where}.masks"):
             project = _import_masks(recipe.path(spec["masks"]), project, number, store)
@@ -247,6 +242,27 @@ def _add_subject(recipe: Recipe, project: Project, spec: dict[str, Any], store: 
         with _at(f"{where}.keyframes[{j}]"):
             project = _add_keyframe(recipe, project, number, key, store)
     return project
+
+
+def _add_track_points(recipe: Recipe, project: Project, spec: dict[str, Any], where: str) -> Project:
+    """The subject's tracked points: those of its file of tracks, then those with places in the recipe itself."""
+    points: list[TrackPoint] = []
+    if spec.get("tracks") is not None:
+        with _at(f"{where}.tracks"):
+            path, video = recipe.path(spec["tracks"]), project.video
+            found = track_format(path).read(path, video.size, video.rate)
+            points += as_track_points(found, spec["id"], project.range, f"“{path.name}”")
+    for k, point in enumerate(spec.get("track_points", [])):
+        with _at(f"{where}.track_points[{k}]"):
+            spots = [Spot(int(f), float(x), float(y), *seen) for f, x, y, *seen in spots_of(point)]
+            for spot in spots:
+                if spot.frame not in project.range:
+                    span = project.range
+                    raise RecipeError(f"frame {spot.frame} is outside the range, {span.start} to {span.stop - 1}.")
+                acts.inside(project, spot.x, spot.y)
+            points.append(TrackPoint(len(points) + 1, tuple(sorted(spots))))
+    with _at(where):
+        return with_track_points(project, spec["id"], tuple(points)) if points else project
 
 
 def _import_masks(path: Path, project: Project, subject: int, store: Store) -> Project:
@@ -280,7 +296,11 @@ def _add_keyframe(recipe: Recipe, project: Project, subject: int, spec: dict[str
     if spec.get("box") is not None:
         project = acts.set_box(project, **at, box=spec["box"])
     for stroke in spec.get("strokes", []):
-        project = acts.add_stroke(project, **at, xy=stroke["xy"], radius=stroke["radius"], mode=stroke.get("mode", "add"))
+        line: dict[str, Any] = {**at, "xy": stroke["xy"], "mode": stroke.get("mode", "add")}
+        if stroke.get("filled"):
+            project = acts.add_lasso(project, **line)
+        else:
+            project = acts.add_stroke(project, **line, radius=stroke["radius"])
     if spec.get("locked"):
         project = acts.lock_keyframe(project, **at, locked=True)
     return project

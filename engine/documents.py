@@ -1,7 +1,7 @@
 """Documents as rows: what an act left alone is not written again.
 
-A version of the document is one row with its small fields; the clip's record, every keyframe, stroke and anchor is a
-*part*, written once and named by its number from then on. Versions share parts as the frozen objects in memory share
+A version of the document is one row with its small fields; the clip's record, every keyframe, stroke, tracked point and
+anchor is a *part*, written once and named by its number from then on. Versions share parts as the frozen objects in memory share
 them, so an act costs what it changed, however much has been painted before. Nothing is replayed on reading.
 """
 
@@ -12,12 +12,11 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from engine import project as documents
 from engine.project import SCHEMA, Project, build_project, from_json
-from engine.types import Anchor, Edit, Keyframe, Stroke
+from engine.types import Anchor, Edit, Keyframe, Stroke, Subject, TrackPoint
 
 TABLE = "create table if not exists part (id integer primary key, body blob not null)"
 MOST_KEPT = 50_000  # parts in memory
@@ -46,7 +45,7 @@ class DocumentRows:
             "schema": project.schema,
             "name": project.name,
             "range": [project.range.start, project.range.stop],
-            "subjects": [asdict(subject) for subject in project.subjects],
+            "subjects": [self._subject_json(db, subject) for subject in project.subjects],
             "video": self._part(db, project.video, documents.video_json),
             "keyframes": [self._part(db, key, lambda k: self._keyframe_json(db, k)) for key in project.keyframes],
             "edits": [self._edit_json(db, edit) for edit in project.edits],
@@ -67,6 +66,7 @@ class DocumentRows:
         """Deletes those of the parts that the document does not use. No other row may use them. Settled like `write`."""
         objects: list[Any] = [project.video, *project.keyframes, *(s for key in project.keyframes for s in key.strokes)]
         objects += [anchor for edit in project.edits for anchor in edit.anchors]
+        objects += [point for subject in project.subjects for point in subject.track_points]
         used = {self._ids.get(id(one)) for one in objects}
         self._released = [number for number in numbers if number not in used]
         db.executemany("delete from part where id = ?", [(number,) for number in self._released])
@@ -79,6 +79,10 @@ class DocumentRows:
         self._ids = {key: number for key, number in self._ids.items() if number not in gone}
         self._texts = {key: number for key, number in self._texts.items() if number not in gone}
         self._objects = {number: one for number, one in self._objects.items() if number not in gone}
+
+    def _subject_json(self, db: sqlite3.Connection, subject: Subject) -> dict[str, Any]:
+        points = [self._part(db, point, documents.point_json) for point in subject.track_points]
+        return {**documents.subject_json(subject), "track_points": points}
 
     def _keyframe_json(self, db: sqlite3.Connection, key: Keyframe) -> dict[str, Any]:
         strokes = [self._part(db, stroke, documents.stroke_json) for stroke in key.strokes]
@@ -128,9 +132,14 @@ class DocumentRows:
         return build_project(
             body,
             video=self._object(db, body["video"], documents.video_from),
+            subjects=[self._subject(db, value) for value in body["subjects"]],
             keyframes=[self._object(db, number, lambda value: self._keyframe(db, value)) for number in body["keyframes"]],
             edits=[documents.edit_from(edit, [self._anchor(db, number) for number in edit["anchors"]]) for edit in body["edits"]],
         )
+
+    def _subject(self, db: sqlite3.Connection, value: dict[str, Any]) -> Subject:
+        points: list[TrackPoint] = [self._object(db, number, documents.point_from) for number in value["track_points"]]
+        return documents.subject_from(value, points)
 
     def _keyframe(self, db: sqlite3.Connection, value: dict[str, Any]) -> Keyframe:
         strokes: list[Stroke] = [self._object(db, number, documents.stroke_from) for number in value["strokes"]]
@@ -151,9 +160,14 @@ class DocumentRows:
         if "video" not in body or not isinstance(body["video"], int):
             return body
         keyframes = [_part_json(db, number) for number in body["keyframes"]]
+        subjects = [
+            {**one, "track_points": [_part_json(db, p) if isinstance(p, int) else p for p in one["track_points"]]}
+            for one in body["subjects"]
+        ]
         return {
             **body,
             "video": _part_json(db, body["video"]),
+            "subjects": subjects,
             "keyframes": [{**key, "strokes": [_part_json(db, number) for number in key["strokes"]]} for key in keyframes],
             "edits": [{**edit, "anchors": [_part_json(db, number) for number in edit["anchors"]]} for edit in body["edits"]],
         }

@@ -9,17 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.errors import MediaError, RecipeError
 from engine.interchange.files import whole
 from engine.interchange.masks import Alphas, Masks, is_sequence, present
 from engine.interchange.registry import mask_format, track_format
-from engine.interchange.tracks import TrackSet
 from engine.material import Material
 from engine.progress import Progress
 from engine.render import carry, spans_to_carry
-from engine.tracking.points import track_points
+from engine.trails import all_tracks
 from engine.types import FrameRange
 
 
@@ -64,23 +61,17 @@ def _alphas(material: Material, span: FrameRange, step: Callable[[int, int], Non
 
 def check_tracks(material_subjects: Iterable[Any], span: FrameRange) -> None:
     """Raises RecipeError when there is nothing to track, or a point outside the range."""
-    frames = [point[0] for subject in material_subjects for point in subject.track_points]
-    if not frames:
+    points = [point for subject in material_subjects for point in subject.track_points]
+    if not points:
         raise RecipeError("--tracks needs track points: give a subject track_points [[frame, x, y], …].")
-    outside = [frame for frame in frames if frame not in span]
+    outside = [point.spots[0].frame for point in points if not any(spot.frame in span for spot in point.spots)]
     if outside:
         raise RecipeError(f"There is a track point on frame {outside[0]}, outside the range {span.start} to {span.stop - 1}.")
 
 
 def tracks(material: Material, path: Path, progress: Progress) -> None:
     """The tracks of the subjects' track points over the project's range."""
-    project = material.project
-    table = np.array([(subject.id, *point) for subject in project.subjects for point in subject.track_points], np.float64)
-    progress.total += len(project.range)
-    step = progress.part("Tracking points", len(project.range))
-    found = track_points(material.ready_pack, project.video.size, table[:, 1:].astype(np.float32), project.range, step)
-    subjects = table[:, 0].astype(np.int32)
-    track_format(path).write(path, TrackSet(found, subjects, project.video.size, project.video.rate))
+    track_format(path).write(path, all_tracks(material, progress))
 
 
 def report(path: Path, body: dict[str, Any]) -> None:

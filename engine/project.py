@@ -24,14 +24,28 @@ from engine.types import (
     FrameRange,
     Keyframe,
     Point,
+    Spot,
     Stroke,
     Subject,
     Take,
+    TrackPoint,
     Video,
 )
 
-SCHEMA = 1
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+SCHEMA = 2
+
+
+def _with_spots(document: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2: a tracked point has an id and several spots, a stroke may be filled."""
+    subjects = [
+        {**one, "track_points": [{"id": k + 1, "spots": [[*spot, True]]} for k, spot in enumerate(one["track_points"])]}
+        for one in document["subjects"]
+    ]
+    keyframes = [{**key, "strokes": [{**stroke, "filled": False} for stroke in key["strokes"]]} for key in document["keyframes"]]
+    return {**document, "subjects": subjects, "keyframes": keyframes}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_spots}
 """From schema n to n + 1: gets the document's JSON and returns the next one's. Every schema below SCHEMA has one."""
 
 
@@ -89,7 +103,9 @@ def to_json(project: Project) -> dict[str, Any]:
         "name": project.name,
         "video": video_json(project.video),
         "range": [project.range.start, project.range.stop],
-        "subjects": [asdict(subject) for subject in project.subjects],
+        "subjects": [
+            {**subject_json(one), "track_points": [point_json(p) for p in one.track_points]} for one in project.subjects
+        ],
         "keyframes": [{**keyframe_json(key), "strokes": [stroke_json(s) for s in key.strokes]} for key in project.keyframes],
         "edits": [{**edit_json(edit), "anchors": [anchor_json(a) for a in edit.anchors]} for edit in project.edits],
     }
@@ -106,6 +122,7 @@ def from_json(document: dict[str, Any]) -> Project:
         return build_project(
             document,
             video=video_from(document["video"]),
+            subjects=[subject_from(one, [point_from(p) for p in one["track_points"]]) for one in document["subjects"]],
             keyframes=[keyframe_from(one, [stroke_from(s) for s in one["strokes"]]) for one in document["keyframes"]],
             edits=[edit_from(one, [anchor_from(a) for a in one["anchors"]]) for one in document["edits"]],
         )
@@ -130,13 +147,15 @@ def migrated(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def build_project(body: dict[str, Any], video: Video, keyframes: Iterable[Keyframe], edits: Iterable[Edit]) -> Project:
+def build_project(
+    body: dict[str, Any], video: Video, subjects: Iterable[Subject], keyframes: Iterable[Keyframe], edits: Iterable[Edit]
+) -> Project:
     """A document from its own fields in `body` and the larger parts."""
     return Project(
         name=body["name"],
         video=video,
         range=FrameRange(*body["range"]),
-        subjects=tuple(_subject(subject) for subject in body["subjects"]),
+        subjects=tuple(subjects),
         keyframes=tuple(keyframes),
         edits=tuple(edits),
     )
@@ -169,11 +188,11 @@ def video_from(value: dict[str, Any]) -> Video:
 
 
 def stroke_json(stroke: Stroke) -> dict[str, Any]:
-    return {"xy": stroke.xy, "radius": stroke.radius, "mode": stroke.mode}
+    return {"xy": stroke.xy, "radius": stroke.radius, "mode": stroke.mode, "filled": stroke.filled}
 
 
 def stroke_from(value: dict[str, Any]) -> Stroke:
-    return Stroke(tuple((x, y) for x, y in value["xy"]), value["radius"], value["mode"])
+    return Stroke(tuple((x, y) for x, y in value["xy"]), value["radius"], value["mode"], value["filled"])
 
 
 def keyframe_json(key: Keyframe) -> dict[str, Any]:
@@ -207,9 +226,21 @@ def edit_from(value: dict[str, Any], anchors: Iterable[Anchor]) -> Edit:
     return Edit(**{**value, "subjects": subjects, "anchors": tuple(anchors), "target_words": tuple(value["target_words"])})
 
 
-def _subject(value: dict[str, Any]) -> Subject:
-    points = tuple((int(f), float(x), float(y)) for f, x, y in value["track_points"])
-    return Subject(**{**value, "track_points": points})
+def subject_json(subject: Subject) -> dict[str, Any]:
+    """Without its tracked points, which are parts of their own."""
+    return {field.name: getattr(subject, field.name) for field in fields(subject) if field.name != "track_points"}
+
+
+def subject_from(value: dict[str, Any], points: Iterable[TrackPoint]) -> Subject:
+    return Subject(**{**value, "track_points": tuple(points)})
+
+
+def point_json(point: TrackPoint) -> dict[str, Any]:
+    return {"id": point.id, "spots": [list(spot) for spot in point.spots]}
+
+
+def point_from(value: dict[str, Any]) -> TrackPoint:
+    return TrackPoint(int(value["id"]), tuple(Spot(int(f), float(x), float(y), bool(seen)) for f, x, y, seen in value["spots"]))
 
 
 def _ratio(value: Fraction) -> list[int]:

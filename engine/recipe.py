@@ -27,9 +27,9 @@ MAX_TRACKS = 20_000
 TRACKERS = ("auto",)
 
 TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
-SUBJECT = {"id", "name", "feather", "grow", "masks", "keyframes", "track_points"}
+SUBJECT = {"id", "name", "feather", "grow", "masks", "keyframes", "tracks", "track_points"}
 KEYFRAME = {"frame", "points", "box", "mask", "strokes", "locked"}
-STROKE = {"xy", "radius", "mode"}
+STROKE = {"xy", "radius", "mode", "filled"}
 ANCHOR = {"frame", "image", "effect", "take", "seed"}
 EDIT = {"method", "subjects", "source_prompt", "target_prompt", "instruction", "target_words", "config"}
 EXPORT = {"codec", "quality"}
@@ -60,9 +60,10 @@ class Recipe:
         """All files that the recipe names, the clip first; of folders of masks, what is in them."""
         whole = [self.path(subject["masks"]) for subject in self.body.get("subjects", []) if subject.get("masks")]
         frames = [file for one in whole for file in (sorted(one.rglob("*.*")) if one.is_dir() else [one])]
+        tracks = [subject.get("tracks") for subject in self.body.get("subjects", [])]
         masks = [key.get("mask") for subject in self.body.get("subjects", []) for key in subject.get("keyframes", [])]
         images = [anchor.get("image") for anchor in self.body.get("anchors", [])]
-        return [self.clip, *(self.path(name) for name in [*masks, *images] if name), *frames]
+        return [self.clip, *(self.path(name) for name in [*masks, *images, *tracks] if name), *frames]
 
     def path(self, text: str) -> Path:
         return self.folder / text
@@ -139,8 +140,9 @@ def _check_subject(subject: Any, where: str) -> None:
     if not 1 <= subject["id"] <= 255:
         raise RecipeError(f"{where}.id must be a whole number from 1 to 255.")
     _text(subject.get("name", ""), f"{where}.name")
-    if subject.get("masks") is not None:
-        _path(subject["masks"], f"{where}.masks")
+    for name in ("masks", "tracks"):
+        if subject.get(name) is not None:
+            _path(subject[name], f"{where}.{name}")
     frames: set[int] = set()
     for j, key in enumerate(_list(subject.get("keyframes", []), f"{where}.keyframes")):
         at = f"{where}.keyframes[{j}]"
@@ -151,10 +153,27 @@ def _check_subject(subject: Any, where: str) -> None:
     if len(_list(subject.get("track_points", []), f"{where}.track_points")) > MAX_TRACKS:
         raise RecipeError(f"{where}.track_points has more than {MAX_TRACKS} points; leave some out.")
     for k, point in enumerate(subject.get("track_points", [])):
-        at = f"{where}.track_points[{k}]"
-        _numbers(point, 3, at, "[frame, x, y]")
-        if point[0] != int(point[0]):
-            raise RecipeError(f"{at}: the frame must be a whole number, not {shown(point[0])}.")
+        _check_track_point(point, f"{where}.track_points[{k}]")
+
+
+def _check_track_point(point: Any, at: str) -> None:
+    """[frame, x, y], or {"spots": [[frame, x, y] or [frame, x, y, false], …]}: false = hidden there."""
+    if isinstance(point, dict):
+        _keys(point, {"spots"}, at, required={"spots"})
+        if not _list(point["spots"], f"{at}.spots"):
+            raise RecipeError(f"{at}.spots is empty; say where the point is on one frame at least.")
+    frames: set[float] = set()
+    for spot in spots_of(point):
+        tells = isinstance(point, dict) and isinstance(spot, list) and len(spot) == 4 and isinstance(spot[3], bool)
+        _numbers(spot[:3] if tells else spot, 3, at, "[frame, x, y]")
+        if spot[0] != int(spot[0]) or spot[0] in frames:
+            raise RecipeError(f"{at}: the frame must be a whole number, once in a point, not {shown(spot[0])}.")
+        frames.add(spot[0])
+
+
+def spots_of(point: Any) -> list[Any]:
+    """The places of one entry of `track_points`."""
+    return point["spots"] if isinstance(point, dict) else [point]
 
 
 def _check_keyframe(key: Any, at: str) -> None:
@@ -168,7 +187,7 @@ def _check_keyframe(key: Any, at: str) -> None:
         if point[2] not in (1, -1):
             raise RecipeError(f"{at}.points[{k}]: the label must be 1 (inside) or -1 (outside), not {shown(point[2])}.")
     for k, stroke in enumerate(key.get("strokes", [])):
-        _keys(stroke, STROKE, f"{at}.strokes[{k}]", required={"xy", "radius"})
+        _check_stroke(stroke, f"{at}.strokes[{k}]")
     if key.get("box") is not None:
         _numbers(key["box"], 4, f"{at}.box", "[x0, y0, x1, y1]")
     if key.get("mask") is not None:
@@ -177,6 +196,13 @@ def _check_keyframe(key: Any, at: str) -> None:
         raise RecipeError(f"{at}.locked must be true or false.")
     if not any(key.get(name) for name in ("points", "strokes", "box", "mask")):
         raise RecipeError(f"{at} says nothing about the subject: give points, a box, strokes or a mask, or leave it out.")
+
+
+def _check_stroke(stroke: Any, at: str) -> None:
+    filled = isinstance(stroke, dict) and stroke.get("filled", False)
+    if not isinstance(filled, bool):
+        raise RecipeError(f"{at}.filled must be true or false.")
+    _keys(stroke, STROKE, at, required={"xy"} if filled else {"xy", "radius"})
 
 
 def _check_anchors(anchors: list[Any], subjects: set[int], method: Card) -> None:

@@ -116,12 +116,14 @@ class Point:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stroke:
-    """A brush stroke: a polyline swept by a disc. The mask is derived from it."""
+    """A brush stroke: a polyline swept by a disc; `filled`: the area that the closed polyline surrounds (lasso), no disc.
+    The mask is derived from it."""
 
     xy: tuple[tuple[float, float], ...]
     radius: float
     mode: str = "add"
     """ "add" or "erase"."""
+    filled: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -151,6 +153,17 @@ class Spot(NamedTuple):
     seen: bool = True
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class TrackPoint:
+    """A point of a subject that is tracked: at least one spot, by frame, one a frame. `id` counts within the subject."""
+
+    id: int
+    spots: tuple[Spot, ...]
+
+    def spot_at(self, frame: FrameIndex) -> Spot | None:
+        return next((spot for spot in self.spots if spot.frame == frame), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is edited. `grow` and `feather` (px) shape the edit region from its mask."""
@@ -160,7 +173,7 @@ class Subject:
     colour: Colour
     feather: float = 2.0
     grow: float = 0.0
-    track_points: tuple[tuple[FrameIndex, float, float], ...] = ()
+    track_points: tuple[TrackPoint, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

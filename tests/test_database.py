@@ -125,7 +125,7 @@ def test_newer_and_foreign_databases_are_refused_with_a_sentence(tmp_path, to_re
 
 
 def test_documents_of_an_older_schema_migrate_when_they_are_read(tmp_path, monkeypatch):
-    """A fabricated second schema, in which subjects are called otherwise."""
+    """A fabricated next schema, in which subjects are called otherwise."""
     journal = Journal.create(tmp_path / "p", full())
     journal.record(acts.add_stroke(journal.project, frame=20, subject=1, xy=[[1, 2]], radius=3), "Stroke")
     journal.close()
@@ -134,16 +134,17 @@ def test_documents_of_an_older_schema_migrate_when_they_are_read(tmp_path, monke
         renamed = [{**one, "name": f"{one['name']} (older)"} for one in document["subjects"]]
         return {**document, "subjects": renamed}
 
-    for module in (project, documents):
-        monkeypatch.setattr(module, "SCHEMA", 2)
-    monkeypatch.setitem(project.MIGRATIONS, 1, forward)
+    now = project.SCHEMA
+    for module in (documents, project):
+        monkeypatch.setattr(module, "SCHEMA", project.SCHEMA + 1)
+    monkeypatch.setitem(project.MIGRATIONS, now, forward)
     again = Journal(tmp_path / "p")
     assert again.project.subjects[0].name == "Ball (older)" and len(again.project.keyframes) == 3
     assert again.undo().subjects[0].name == "Ball (older)"
     again.close()
     with pytest.raises(ProjectError, match="damaged"):
-        monkeypatch.setitem(project.MIGRATIONS, 1, lambda document: {"schema": document["no such key"]})
-        from_json(to_json(full()) | {"schema": 1})
+        monkeypatch.setitem(project.MIGRATIONS, now, lambda document: {"schema": document["no such key"]})
+        from_json(to_json(full()) | {"schema": now})
 
 
 def test_a_copy_is_whole_and_one_file_while_somebody_writes(tmp_path):

@@ -17,10 +17,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import acts
 from engine.database import DATABASE, copy_database
 from engine.documents import rewrite
 from engine.errors import MediaError, ProjectError, RecipeError
+from engine.foreign import check_document
 from engine.journal import Journal
 
 # What belongs to a project (engine/workspace.py); a zip made by hand may hold the cache and exports too: left out.
@@ -152,7 +152,7 @@ def import_project(archive: Path, folder: Path) -> str:
     unpack_project(archive, folder)
     try:
         with contextlib.closing(Journal(folder)) as journal:
-            acts.check_document(journal.project)
+            check_document(journal.project)
             return journal.project.name
     except (RecipeError, TypeError, ValueError, OverflowError) as error:
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from engine.errors import MediaError
-from engine.types import FrameIndex, Tracks
+from engine.types import FrameIndex, FrameRange, Spot, TrackPoint, Tracks
 
 MAX_POINTS = 20_000
 MAX_VALUES = 50_000_000
@@ -143,3 +143,32 @@ def from_positions(xy: np.ndarray, known: np.ndarray, frame0: FrameIndex, size: 
     whole = between(xy, known)
     tracks = Tracks(whole, known, known.astype(np.float32), first_seen(whole, known, frame0), frame0)
     return TrackSet(tracks, np.zeros(xy.shape[1], np.int32), size, rate)
+
+
+def as_track_points(found: TrackSet, subject: int, span: FrameRange, name: str) -> tuple[TrackPoint, ...]:
+    """Tracks that somebody brought as tracked points of a subject: everything they say within the span is a spot.
+
+    Of tracks of several subjects those of this one, of tracks of one or of none all. Hidden places outside the picture are
+    moved to its edge.
+
+    Raises:
+        MediaError: none for this subject or in the span, or a point that is seen outside the picture.
+    """
+    tracks, numbers = found.tracks, set(found.subjects.tolist())
+    if len(numbers) > 1 and subject not in numbers:
+        raise MediaError(f"{name} holds tracks of the subjects {', '.join(map(str, sorted(numbers)))}, not of {subject}.")
+    height, width = found.size
+    low, high = np.float32(-0.5), np.array([width, height], np.float32) - np.float32(0.5)
+    points: list[TrackPoint] = []
+    for column in np.flatnonzero(found.subjects == subject) if len(numbers) > 1 else range(tracks.xy.shape[1]):
+        places, seen = tracks.xy[:, column], tracks.visible[:, column]
+        if (seen & ((places < low) | (places > high)).any(axis=1)).any():
+            raise MediaError(f"{name} has a point that is seen outside the picture; export the tracks of this clip again.")
+        rows = [row for row in range(len(seen)) if tracks.frame0 + row in span]
+        kept = np.clip(places, low, high).tolist()
+        spots = tuple(Spot(tracks.frame0 + row, kept[row][0], kept[row][1], bool(seen[row])) for row in rows)
+        if any(spot.seen for spot in spots):
+            points.append(TrackPoint(len(points) + 1, spots))
+    if not points:
+        raise MediaError(f"{name} has no point that is seen on the frames {span.start} to {span.stop - 1}.")
+    return tuple(points)

@@ -1,0 +1,149 @@
+"""Solved stretches of tracked points on disk, and what of them is missing.
+
+A stretch has a content key over the clip, its frames and the spots at its ends. What one run solves is one entry of the
+cache: a record a stretch, and their keys in `meta`. A spot that is moved asks for the two stretches beside it and no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.entries import Entry, seal
+from engine.errors import MediaError
+from engine.interchange.tracks import TrackSet
+from engine.material import Material
+from engine.media.records import RecordWriter
+from engine.progress import Progress
+from engine.segments import shots
+from engine.tracking.points import Stretch, Trail, gathered, solve, stretches_of
+from engine.types import Spot, TrackPoint
+from engine.workspace import Workspace, content_key, touch
+
+VALUES = 4  # x, y, visible, confidence
+
+
+def stretch_key(digest: str, stretch: Stretch) -> str:
+    """Content key over everything that decides a stretch's trail in the clip with this digest."""
+    ends = [None if spot is None else list(spot) for spot in (stretch.left, stretch.right)]
+    return content_key(what="points", clip=digest, range=[stretch.range.start, stretch.range.stop], ends=ends)
+
+
+class TrailStore:
+    """The solved stretches of one project, as far as they are on disk when it is made."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._places: dict[str, tuple[Entry, int]] = {}
+        for done in sorted(workspace.points("any").parent.glob("*/done.json")):
+            try:
+                keys = json.loads(done.read_text(encoding="utf-8"))["meta"]["stretches"]
+                entry = Entry(done.parent)
+            except (OSError, ValueError, KeyError, TypeError):  # thrown away just now, or damaged: solved again
+                continue
+            self._places.update({key: (entry, row) for row, key in enumerate(keys)})
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def get(self, key: str) -> Trail | None:
+        """None where it is not there, or was damaged on the disk."""
+        entry, row = self._places.get(key, (None, 0))
+        blob = entry.get(row) if entry else None
+        if entry is None or blob is None:
+            return None
+        touch(entry.folder)
+        values = np.frombuffer(blob, "<f4").reshape(-1, VALUES)
+        return Trail(values[:, :2].copy(), values[:, 2] > 0, values[:, 3].copy())
+
+    def put(self, keys: Sequence[str], trails: Sequence[Trail]) -> None:
+        """Writes what one run has solved. Raises MediaError when the disk does not take it."""
+        folder = self._workspace.points(content_key(what="solved", stretches=sorted(keys)))
+        with RecordWriter(folder, resume=False) as records:
+            for row, trail in enumerate(trails):
+                values = np.column_stack([trail.xy, trail.visible, trail.confidence]).astype("<f4")
+                records.append(row, seal(row, values.tobytes()))
+            records.finish({"stretches": list(keys)})
+        self._places.update({key: (Entry(folder), row) for row, key in enumerate(keys)})
+
+    def close(self) -> None:
+        for entry, _ in self._places.values():
+            entry.close()
+
+
+# --- of a project -----------------------------------------------------------------------------------------
+
+
+def point_stretches(material: Material, point: TrackPoint) -> dict[str, Stretch]:
+    """The stretches of a point over the project's range that have to be solved, by key: not what lies in one frame or two
+    spots side by side."""
+    project = material.project
+    found = stretches_of(point.spots, project.range, shots(project, material.cuts))
+    between = [one for one in found if len(one.range) > (2 if one.left and one.right else 1)]
+    return {stretch_key(project.video.digest, one): one for one in between}
+
+
+def points_to_follow(material: Material) -> dict[str, Stretch]:
+    """Stretches that are not solved yet, by key."""
+    points = [point for subject in material.project.subjects for point in subject.track_points]
+    if not points:
+        return {}
+    store = TrailStore(material.workspace)
+    try:
+        wanted = {key: one for point in points for key, one in point_stretches(material, point).items()}
+        return {key: one for key, one in wanted.items() if key not in store}
+    finally:
+        store.close()
+
+
+def follow_points(material: Material, progress: Progress) -> int:
+    """Solves what is missing; returns how many stretches that were.
+
+    Raises:
+        Cancelled: nothing of the run is kept.
+        MediaError: the clip is not prepared, or the disk is full.
+    """
+    missing = points_to_follow(material)
+    if not missing:
+        return 0
+    frames = len({frame for one in missing.values() for frame in one.range})
+    progress.total += 2 * frames
+    stretches = list(missing.values())
+    trails = solve(material.ready_pack, material.project.video.size, stretches, progress.part("Tracking points", 2 * frames))
+    store = TrailStore(material.workspace)
+    try:
+        store.put(list(missing), trails)
+    finally:
+        store.close()
+    return len(missing)
+
+
+def found_tracks(material: Material, only: int | None = None) -> TrackSet | None:
+    """The tracks of all tracked points, or of those of one subject, over the project's range; None where there are none.
+    What is not solved yet is not visible: `follow_points` first."""
+    project = material.project
+    chosen = [one for one in project.subjects if only is None or one.id == only]
+    points = [(subject.id, point) for subject in chosen for point in subject.track_points]
+    if not points:
+        return None
+    store = TrailStore(material.workspace)
+    try:
+        solved: list[tuple[Sequence[Spot], list[tuple[Stretch, Trail]]]] = []
+        for _, point in points:
+            trails = [(one, store.get(key)) for key, one in point_stretches(material, point).items()]
+            solved.append((point.spots, [(one, trail) for one, trail in trails if trail is not None]))
+    finally:
+        store.close()
+    subjects = np.array([subject for subject, _ in points], np.int32)
+    return TrackSet(gathered(solved, project.range), subjects, project.video.size, project.video.rate)
+
+
+def all_tracks(material: Material, progress: Progress) -> TrackSet:
+    """The tracks of all tracked points, solved where they are not yet. Raises MediaError where there is no point."""
+    follow_points(material, progress)
+    found = found_tracks(material)
+    if found is None:
+        raise MediaError("There is no tracked point in this project; put one on a subject (R), then try again.")
+    return found
