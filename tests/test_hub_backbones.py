@@ -1,11 +1,8 @@
 """Hub models as they are hosted: loading, memory and stepping down, caches, LoRA, prompts, windows that are filled up."""
 
-import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +10,11 @@ import torch
 from torch import Tensor
 
 from engine.backbones import animatediff, instruct_pix2pix, vace, wan
-from engine.backbones.offload import Needs, OutOfMemory, choose
+from engine.backbones.offload import Needs, choose
 from engine.backbones.prompts import Prompts, words_of
-from engine.backbones.snapshot import Snapshot
 from engine.diffusion.attention import AttentionSite, Untouched
-from engine.diffusion.backbone import Condition, Prediction
+from engine.diffusion.backbone import Condition, OutOfMemory, Prediction
+from engine.diffusion.memory import half_as_long, in_shorter_windows
 from engine.errors import MethodError
 from tests.tiny_models import snapshot
 
@@ -117,7 +114,7 @@ def test_out_of_memory_steps_down_and_says_so() -> None:
     model = wan.load(snapshot("wan"), CPU)
     stock = predicted(model)
     said: list[str] = []
-    model.home.warn = said.append
+    model.warn = said.append
     with running_out(model.parts.transformer, 1):
         assert equal(predicted(model), stock)
     assert model.home.mode == "parts" and len(said) == 1
@@ -130,11 +127,30 @@ def test_out_of_memory_steps_down_and_says_so() -> None:
     assert equal(predicted(model), stock)
 
 
+def test_windows_become_shorter_before_a_job_fails() -> None:
+    assert [half_as_long(frames, 4) for frames in (81, 41, 21, 17, 9, 5, 1)] == [41, 21, 9, 9, 9, 5, 1]
+    assert [half_as_long(frames, 1) for frames in (16, 8, 5, 3, 2)] == [8, 4, 3, 3, 2]
+    model = wan.load(snapshot("wan"), CPU)
+    said: list[str] = []
+    model.warn = said.append
+
+    def edit() -> Iterator[int]:
+        frames = min(41, model.max_frames)
+        predicted(model, noise(1, 16, (frames - 1) // 4 + 1, 4, 6))
+        yield from range(frames)
+
+    with running_out(model.parts.transformer, 4):
+        assert len(list(in_shorter_windows(model, edit))) == 9
+    assert "21 frames at a time; now it is 9" in said[-1]
+    with running_out(model.parts.transformer, 9), pytest.raises(OutOfMemory):
+        list(in_shorter_windows(model, edit))
+
+
 def test_the_autoencoder_steps_down_to_tiles() -> None:
     model = wan.load(snapshot("wan"), CPU)
     clip = noise(5, 3, 32, 48).clamp(-1, 1)
     said: list[str] = []
-    model.home.warn = said.append
+    model.warn = said.append
     latents = model.encode(clip)
     with running_out(model.parts.autoencoder.encoder, 2):
         assert torch.equal(model.encode(clip), latents)  # smaller than a tile
@@ -306,63 +322,6 @@ def test_words_of_several_pieces() -> None:
     text = wan.load(snapshot("wan"), CPU).encode_text("a  zebra&amp;ball")
     assert text.words == ("a", "zebra", "ball") and text.pieces[1] == (1, 2, 3, 4, 5) and len(text.pieces[2]) == 1
     assert words_of("Ben's cat", [[0, 3], [3, 5], [6, 9], [0, 0]]) == (("ben's", "cat"), ((0, 1), (2,)))
-
-
-# --- snapshots --------------------------------------------------------------------------------------------
-
-
-def without(part: str) -> Callable[[Path], None]:
-    return lambda folder: shutil.rmtree(folder / part)
-
-
-def cut_off(folder: Path) -> None:
-    path = next((folder / "transformer").glob("*.safetensors"))
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def other_class(folder: Path) -> None:
-    path = folder / "transformer" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"_class_name": "FluxTransformer2DModel"}))
-
-
-def one_less(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    path = next((folder / "transformer").glob("*.safetensors"))
-    save_file({key: value for key, value in load_file(path).items() if key != "proj_out.weight"}, path, {"format": "pt"})
-
-
-def no_settings(folder: Path) -> None:
-    (folder / "scheduler" / "scheduler_config.json").write_text("[1, 2")
-
-
-@pytest.mark.parametrize(
-    ("damage", "why"),
-    [
-        (without("transformer"), "no safetensors"),
-        (without("vae"), "no safetensors"),
-        (cut_off, "cut off"),
-        (other_class, "is a FluxTransformer2DModel"),
-        (one_less, "lacks 1 weights, proj_out.weight"),
-        (no_settings, "scheduler_config.json"),
-    ],
-)
-def test_a_snapshot_that_is_not_whole_is_one_sentence(damage: Callable[[Path], None], why: str, tmp_path: Path) -> None:
-    folder = shutil.copytree(snapshot("wan"), tmp_path / "wan")
-    damage(folder)
-    with pytest.raises(MethodError, match=why) as caught:
-        wan.load(folder, CPU, title="Wan 2.1")
-    assert str(caught.value).startswith("Wan 2.1 in") and str(caught.value).endswith("fetch the model again.")
-
-
-def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(MethodError, match="not there"):
-        wan.load(tmp_path / "none", CPU)
-
-
-def test_parameters_are_counted_without_loading() -> None:
-    count = sum(one.numel() for one in wan.load(snapshot("wan"), CPU).parts.transformer.parameters())
-    assert Snapshot(snapshot("wan"), "").parameters("transformer") == count
 
 
 def test_weights_are_loaded_as_asked() -> None:

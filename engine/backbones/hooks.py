@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import getLogger
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.diffusion.attention import AttentionControl
 from engine.diffusion.backbone import Condition
@@ -25,8 +26,14 @@ class Hooks:
 
     takes: tuple[str, ...] = ("source",)
 
+    @property
+    def denoiser(self) -> nn.Module | None:
+        """The network that an adapter is put on; None where there are no weights."""
+        return None
+
     def __init__(self, sites: tuple[str, ...]) -> None:
         self.sites = sites
+        self.warn: Callable[[str], None] = getLogger(__name__).warning
         self.installed: AttentionControl | None = None
         self._readers: dict[str, tuple[list[Tensor], ...]] = dict.fromkeys(sites, ())
         self._changes: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = dict.fromkeys(sites, ())

@@ -13,24 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from logging import getLogger
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
 
 from engine.device import device_name, free_memory, has_streams, let_go
-from engine.errors import MethodError
+from engine.diffusion.backbone import OutOfMemory
 
 Mode = Literal["whole", "parts", "blocks"]
 Part = Literal["model", "autoencoder"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 BLOCK_SHARE = 0.1
 """Of the model's weights that are on the device at once by blocks: one at work, one on its way, and what is in no block."""
+Warn = Callable[[str], None]
 T = TypeVar("T")
-
-
-class OutOfMemory(MethodError):
-    """The device is too small for this pass however the weights are kept; fewer frames or smaller ones need less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ class Needs:
 def choose(needs: Needs, device: torch.device, free: int | None = None, main: int | None = None) -> Mode:
     """The fastest way that fits into the free bytes of the device and of main memory (None = measure).
 
-    Raises MethodError where none does.
+    Raises OutOfMemory where none does.
     """
     free = free_memory(device) if free is None else free
     if device.type == "cpu":
@@ -79,13 +75,12 @@ def _gigabytes(count: int) -> str:
 class Home:
     """Keeps a model and its autoencoder where `mode` says. `run(part, work, asked)` brings a part, works, and steps down.
 
-    `warn(sentence)` is told of every step down; whoever runs a job puts its own there. One instance serves one thread.
+    `warn(sentence)` is told of every step down. One instance serves one thread.
     """
 
-    def __init__(self, title: str, device: torch.device, mode: Mode, model: Any, autoencoder: Any) -> None:
-        self.title, self.device, self.mode = title, device, mode
+    def __init__(self, title: str, mode: Mode, model: Any, autoencoder: Any, *, device: torch.device, warn: Warn) -> None:
+        self.title, self.device, self.mode, self.warn = title, device, mode, warn
         self.model, self.autoencoder = model, autoencoder
-        self.warn: Callable[[str], None] = getLogger(__name__).warning
         self._settle()
 
     def run(self, part: Part, work: Callable[[], T], asked: str = "this") -> T:

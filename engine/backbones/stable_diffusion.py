@@ -17,8 +17,9 @@ from engine.backbones.offload import Home, Mode, Needs, choose
 from engine.backbones.prompts import Prompts
 from engine.backbones.snapshot import Snapshot
 from engine.backbones.unet_attention import UnetHooks, as_clips, as_pictures, modules_in_order
-from engine.diffusion.backbone import Condition, Prediction, Text
+from engine.diffusion.backbone import Condition, OutOfMemory, Prediction, Text
 from engine.diffusion.ddpm import Betas, DdpmSchedule, Target, from_output
+from engine.diffusion.memory import half_as_long
 from engine.errors import MethodError
 
 ROOM = 3 * 10**9
@@ -66,7 +67,7 @@ class ClipEncoder:
 
 
 class StableDiffusion(Hooks, ABC):
-    """Sites: the UNet's modules by their names, see unet_attention. `home.warn`: told when memory ran short."""
+    """Sites: the UNet's modules by their names, see unet_attention."""
 
     name: ClassVar[str] = "stable-diffusion"
     takes: tuple[str, ...] = ()
@@ -79,7 +80,14 @@ class StableDiffusion(Hooks, ABC):
         self._unet = UnetHooks(parts.unet, self)
         if mode != "whole":
             parts.autoencoder.enable_tiling()
-        self.home = Home(parts.title, device, mode, parts.unet, parts.autoencoder)
+        self.home = Home(
+            parts.title, mode, parts.unet, parts.autoencoder, device=device, warn=lambda sentence: self.warn(sentence)
+        )
+
+    @property
+    def denoiser(self) -> torch.nn.Module:
+        """What an adapter is put on."""
+        return self.parts.unet
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
@@ -134,7 +142,12 @@ class StableDiffusion(Hooks, ABC):
                 return self._pass(z.to(self.device), self.parts.schedule.timestep(level), text, condition).float()
 
         asked = _asked(len(z) * z.shape[2], z.shape[3] * self.stride[1], z.shape[4] * self.stride[2])
-        return from_output(z, self.home.run("model", work, asked).to(z), self.scales(level), self.parts.target)
+        try:
+            said = self.home.run("model", work, asked).to(z)
+        except OutOfMemory:
+            self.max_frames = half_as_long(z.shape[2], 1)
+            raise
+        return from_output(z, said, self.scales(level), self.parts.target)
 
     @abstractmethod
     def _pass(self, z: Tensor, timestep: float, text: Text, condition: Condition | None) -> Tensor:

@@ -23,8 +23,9 @@ from engine.backbones.prompts import Prompts
 from engine.backbones.snapshot import Snapshot
 from engine.backbones.wan_attention import TEXT_TOKENS, WanHooks
 from engine.device import free_memory, torch_device, working_dtype
-from engine.diffusion.backbone import Condition, Prediction, Text
+from engine.diffusion.backbone import Condition, OutOfMemory, Prediction, Text
 from engine.diffusion.flow import from_clean, from_velocity, shifted_levels
+from engine.diffusion.memory import half_as_long
 from engine.errors import MethodError
 
 ROOM = 5 * 10**9
@@ -64,7 +65,7 @@ class UmtEncoder:
 
 
 class Wan(Hooks):
-    """Sites: "block.0", "block.1", …, the states after the transformer's blocks. `home.warn`: told when memory ran short."""
+    """Sites: "block.0", "block.1", …, the states after the transformer's blocks."""
 
     name: ClassVar[str] = "wan"
 
@@ -84,7 +85,9 @@ class Wan(Hooks):
         self._kept: WeakKeyDictionary[Condition, dict[str, Tensor]] = WeakKeyDictionary()
         if mode != "whole":
             parts.autoencoder.enable_tiling()
-        self.home = Home(parts.title, device, mode, parts.transformer, parts.autoencoder)
+        self.home = Home(
+            parts.title, mode, parts.transformer, parts.autoencoder, device=device, warn=lambda sentence: self.warn(sentence)
+        )
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
@@ -136,7 +139,11 @@ class Wan(Hooks):
         self.parts.prompts.free()
         given = self._given(z, condition)
         asked = _asked((z.shape[2] - 1) * self._cell[0] + 1, z.shape[3] * self._cell[1], z.shape[4] * self._cell[1])
-        velocity = self.home.run("model", partial(self._velocity, z, level, text, given), asked)
+        try:
+            velocity = self.home.run("model", partial(self._velocity, z, level, text, given), asked)
+        except OutOfMemory:
+            self.max_frames = half_as_long((z.shape[2] - 1) * self._cell[0] + 1, self._cell[0])
+            raise
         found = from_velocity(z, velocity.to(z), level)
         if "opening" not in given:
             return found

@@ -13,9 +13,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.diffusion.attention import AttentionControl
+from engine.errors import MethodError
+
+
+class OutOfMemory(MethodError):
+    """The device is too small for this pass however the weights are kept; fewer frames or smaller ones need less."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,14 +81,21 @@ class DiffusionBackbone(Protocol):
 
     `max_frames`: the longest clip in frames. `stride`: pixels per token cell (frames, rows, columns). `sites`: the names
     that `features` and `inject` take, in the order in which a pass meets them. `takes`: the tensors of a `Condition` that
-    it has an input for.
+    it has an input for. `warn`: is told, in a sentence, when memory ran short and what was done; set it to be told.
+    A pass that raises OutOfMemory lowers `max_frames` first, so windows that are planned anew are shorter.
     """
 
     name: ClassVar[str]
     takes: tuple[str, ...]
+    warn: Callable[[str], None]
     max_frames: int
     stride: tuple[int, int, int]
     sites: tuple[str, ...]
+
+    @property
+    def denoiser(self) -> nn.Module | None:
+        """The network that an adapter (diffusion/adapt.py) is put on; None where there are no weights."""
+        ...
 
     def encode(self, frames: Tensor) -> Tensor:
         """frames (T, 3, H, W) in [−1, 1] -> latents (1, C, F, h, w)."""
@@ -107,7 +119,7 @@ class DiffusionBackbone(Protocol):
         """z (B, C, F, h, w) at a level -> what it is made of, on the device of z.
 
         At level 0, x0 = z; the noise is 0, or what the model takes for noise, which inversion starts from. Raises
-        MethodError for a condition that is not among `takes`, and where memory does not suffice.
+        MethodError for a condition that is not among `takes`, OutOfMemory where memory does not suffice.
         """
         ...
 
