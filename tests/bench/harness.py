@@ -59,6 +59,8 @@ BENCHES = {
         "carrying an edit, against exact truth, a plain chain of flow and EbSynth",
         ("--scenes", "--seed", "--only", "--keep", "--ebsynth", "--ablation"),
     ),
+    "backbones": Bench("tests.bench.backbones", "what attention control and offload cost, against the stock models"),
+    "flowanchor": Bench("tests.bench.flowanchor", "FlowAnchor part by part on two subjects", ("--scenes", "--seed")),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
