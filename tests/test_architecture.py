@@ -34,6 +34,7 @@ RULES: dict[str, tuple[set[str] | None, set[str], set[str]]] = {
     "engine/interchange": (MEDIA, set(), LAYERS),
     "engine/quality.py": (MEDIA, set(), LAYERS),
     "engine/world": ({"torch", "numpy", "scipy"}, set(), LAYERS - {"world"}),
+    "engine/diffusion/adapt.py": ({"torch", "peft", "safetensors"}, {"peft", "safetensors"}, {"methods", "backbones"}),
     "engine/diffusion": ({"torch", "numpy"}, set(), {"methods", "backbones"}),
     "engine/methods": (MEDIA | {"torch"}, set(), {"backbones", "training", "editor"}),
     "engine/backbones/__init__.py": ({"torch"}, {"torch"}, {"methods", "training"}),  # loads the others when they are asked for

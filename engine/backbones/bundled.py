@@ -39,6 +39,11 @@ class Bundled(Hooks):
     def device(self) -> torch.device:
         return self.model.kinds.weight.device
 
+    @property
+    def denoiser(self) -> torch.nn.Module:
+        """What an adapter is put on."""
+        return self.model.transformer
+
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
         """frames (T, 3, H, W) in [−1, 1] -> latents (1, C, F, H/4, W/4).

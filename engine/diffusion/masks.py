@@ -44,3 +44,10 @@ def token_mask(mask: Tensor, grid: tuple[int, int, int], stride: int) -> Tensor:
     if latent_frames(len(mask), stride) != grid[0]:
         raise ValueError(f"{len(mask)} frames do not fill {grid[0]} latent frames of {stride}")
     return causal(pool(mask, grid[1:]), stride).flatten()
+
+
+def soften(mask: Tensor) -> Tensor:
+    """(B, h, w) bool -> (B, h, w) in [0, 1]: 1 inside, falling to 0 over one cell outside."""
+    hard = mask.float()
+    around = F.avg_pool2d(F.pad(hard[:, None], (1, 1, 1, 1), mode="replicate"), 3, 1)[:, 0]
+    return torch.maximum(hard, around)

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from engine.errors import MethodError
 from engine.methods.base import Method
-from engine.methods.cards import Card, FlowAnchorConfig, MotionConfig
+from engine.methods.cards import Card, FlowAnchorConfig, MotionConfig, ViaConfig
 
 METHODS = {
     "motion": Card(
@@ -25,6 +25,13 @@ METHODS = {
         paper="arXiv 2604.22586",
         Config=FlowAnchorConfig,
         texts=("source_prompt", "target_prompt", "target_words"),
+    ),
+    "via": Card(
+        "engine.methods.via:Via",
+        title="VIA (instruction, long clips)",
+        paper="arXiv 2406.12831",
+        Config=ViaConfig,
+        texts=("instruction",),
     ),
 }
 

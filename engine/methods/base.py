@@ -88,6 +88,17 @@ class Context:
     note: Callable[..., None] = unnoted
     warn: Callable[[str], None] = lambda sentence: None
 
+    def ticks(self, total: int) -> Callable[[], None]:
+        """What to call once for each of `total` equal pieces of work."""
+        done = 0
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            self.step(done, total)
+
+        return tick
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prepared:

@@ -101,3 +101,35 @@ class FlowAnchorConfig:
     background_lock: bool = field(
         default=False, metadata={"help": "Hold the source outside the mask at every step, not only in the finished picture."}
     )
+
+
+@dataclass(frozen=True)
+class ViaConfig:
+    backbone: str = field(
+        default="bundled",
+        metadata={
+            "kind": "choice",
+            "choices": ("bundled", "analytic", "instruct-pix2pix", "instruct-pix2pix-xl"),
+            "help": "The model that edits pictures by an instruction.",
+        },
+    )
+    steps: int = field(default=10, metadata={"min": 1, "max": 50, "help": "Noise levels of the model: more is finer and slower."})
+    swap_steps: int = field(
+        default=8, metadata={"min": 0, "max": 50, "help": "First steps in which frames see the group instead of themselves."}
+    )
+    group: int = field(default=4, metadata={"min": 1, "max": 8, "help": "Frames that all others follow, beside the anchors."})
+    guidance_text: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 15.0, "help": "How strictly the instruction is followed; 0 takes what suits the model."},
+    )
+    guidance_image: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 4.0, "help": "How closely the frame is followed; 0 takes what suits the model."},
+    )
+    adapt_steps: int = field(
+        default=60,
+        metadata={"min": 0, "max": 1000, "help": "Steps in which the model learns the approved anchors; 0 leaves it as it is."},
+    )
+    gather: bool = field(default=True, metadata={"help": "Frames of the group follow one another, not each itself."})
+    swap: bool = field(default=True, metadata={"help": "All frames follow the group; without, each is edited by itself."})
+    local: bool = field(default=True, metadata={"help": "Bring the source back outside the mask, step by step."})
