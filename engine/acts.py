@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.errors import ProjectError, RecipeError
 from engine.project import Project
+from engine.tracking.choice import AUTO, MASK_TRACKERS, POINT_TRACKERS
 from engine.types import Anchor, FrameIndex, FrameRange, Keyframe, Point, Stroke, Subject, Take
 
 # Subject colours: the order of the DAVIS palette's neighbours, lightened so that they read on dark pictures
@@ -204,6 +205,13 @@ def set_range(project: Project, *, start: FrameIndex, stop: FrameIndex) -> Proje
     if not (is_int(start) and is_int(stop) and 0 <= start < stop <= project.video.frames):
         raise RecipeError(f"The range {start}–{stop} does not fit the clip: it has frames 0 to {project.video.frames - 1}.")
     return replace(project, range=FrameRange(start, stop))
+
+
+def set_trackers(project: Project, *, masks: str, points: str) -> Project:
+    """Who carries masks and who follows points from now on: "auto", or models by name."""
+    if masks not in (AUTO, *MASK_TRACKERS) or points not in (AUTO, *POINT_TRACKERS):
+        raise RecipeError(f"There is no such tracker as {str(masks)[:20]} or {str(points)[:20]}; choose from the lists.")
+    return replace(project, masks_by=masks, points_by=points)
 
 
 def set_edit(project: Project, **changes: Any) -> Project:

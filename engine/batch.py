@@ -33,6 +33,7 @@ from engine.progress import Progress
 from engine.project import Project
 from engine.recipe import Recipe, effect_config, spots_of
 from engine.render import carry, make_takes, prepare_clip, spans_to_carry
+from engine.tracking.choice import chosen
 from engine.types import Anchor, Spot, Subject, Take, TrackPoint, Video
 from engine.workspace import Workspace
 
@@ -98,7 +99,9 @@ def _check_anchor(recipe: Recipe, project: Project, spec: dict[str, Any]) -> Non
 def blank(recipe: Recipe, video: Video) -> Project:
     """The document that a recipe begins with."""
     subject = Subject(1, "Subject 1", acts.SUBJECT_COLOURS[0])
-    return Project(acts.clean_name(recipe.name) or "Recipe", video, video.span, (subject,))
+    masks, points = chosen(recipe.body.get("tracker", "auto"))
+    name = acts.clean_name(recipe.name) or "Recipe"
+    return Project(name, video, video.span, (subject,), masks_by=masks, points_by=points)
 
 
 def plan_of(recipe: Recipe, video: Video, folder: Path | None) -> Material:

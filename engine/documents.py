@@ -44,6 +44,7 @@ class DocumentRows:
         body = {
             "schema": project.schema,
             "name": project.name,
+            **documents.trackers_json(project),
             "range": [project.range.start, project.range.stop],
             "subjects": [self._subject_json(db, subject) for subject in project.subjects],
             "video": self._part(db, project.video, documents.video_json),

@@ -35,6 +35,9 @@ WORKERS = 2
 KILL_AFTER = 3.0  # seconds a cancelled worker has to clean up; it gives itself less (engine/worker.py)
 INTERRUPTED = "The editor was closed while this ran. What was finished is kept: run it again to go on."
 RESUMED = "Going on where the editor was closed."
+DEVICE_FAULT = 75
+"""Exit code of a worker whose device failed: nothing in that process could use it any more."""
+REPLACED = "The device failed; going on in a new process from what was finished (attempt {} of {})."
 RETRIED = "The worker ended unexpectedly; going on from what was finished (attempt {} of {})."
 log = logging.getLogger("anchorline")
 
@@ -237,14 +240,16 @@ class JobManager:
                     job.state, job.message, job.eta = "failed", str(error), None
 
     def _again(self, job: Job, code: int) -> bool:
-        """Whether a job whose worker was killed (by a person, or for memory) is begun again; puts it first in the queue."""
-        if code >= 0 or self._closed:
+        """Whether a job whose worker was killed (by a person, or for memory), or whose device failed, is begun again, in
+        a new process; puts it first in the queue."""
+        if (code >= 0 and code != DEVICE_FAULT) or self._closed:
             return False
         job.attempts += 1
         if job.attempts >= MAX_ATTEMPTS:
             return False
         job.state, job.process, job.eta = "queued", None, None
-        job.message = RETRIED.format(job.attempts + 1, MAX_ATTEMPTS)
+        retried = RETRIED if code < 0 else REPLACED
+        job.message = retried.format(job.attempts + 1, MAX_ATTEMPTS)
         self._waiting.appendleft(job)
         return True
 
@@ -331,7 +336,8 @@ def _take_end(job: Job, code: int, errors: str) -> None:
     else:
         job.state = "failed"
         killed = f"it ran out of memory or was killed, {job.attempts} times"
-        reason = killed if code < 0 else "an internal error; its text is in the server's log"
+        failed = f"the device failed {job.attempts} times; choose another device, or the CPU"
+        reason = killed if code < 0 else failed if code == DEVICE_FAULT else "an internal error; its text is in the server's log"
         job.message = f"The {job.kind} job stopped unexpectedly ({reason}). Nothing finished is lost: run it again to go on."
         print(errors, file=sys.stderr)
 

@@ -60,6 +60,9 @@ class Project:
     keyframes: tuple[Keyframe, ...] = ()
     edits: tuple[Edit, ...] = (Edit(),)
     schema: int = SCHEMA
+    masks_by: str = "auto"
+    """Who carries masks: "auto" (no weights), or a model of that name (engine/tracking/choice.py). And who follows points:"""
+    points_by: str = "auto"
 
     @property
     def edit(self) -> Edit:
@@ -101,6 +104,7 @@ def to_json(project: Project) -> dict[str, Any]:
     return {
         "schema": project.schema,
         "name": project.name,
+        **trackers_json(project),
         "video": video_json(project.video),
         "range": [project.range.start, project.range.stop],
         "subjects": [
@@ -158,7 +162,15 @@ def build_project(
         subjects=tuple(subjects),
         keyframes=tuple(keyframes),
         edits=tuple(edits),
+        masks_by=str(body.get("masks_by", "auto")),
+        points_by=str(body.get("points_by", "auto")),
     )
+
+
+def trackers_json(project: Project) -> dict[str, str]:
+    """Who carries masks and follows points, where that is not the tracker without weights."""
+    chosen = {"masks_by": project.masks_by, "points_by": project.points_by}
+    return {name: value for name, value in chosen.items() if value != "auto"}
 
 
 def video_json(video: Video) -> dict[str, Any]:

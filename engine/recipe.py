@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from engine.effects import EFFECTS, checked_config
-from engine.errors import RecipeError
+from engine.errors import MethodError, RecipeError
 from engine.media.formats import FORMATS
 from engine.methods import METHODS, card
 from engine.methods.cards import Card
-from engine.segmentation import SEGMENTERS
+from engine.segmentation import segmenter_names
 from engine.strict import parse_strict, shown
+from engine.tracking.choice import chosen, tracker_names
 
 MAX_BYTES = 64 * 2**20
 MAX_RATE = 1000
 MAX_MARKS = 2_000
 """Points, and strokes, of one keyframe; more are a mask, which is given as a picture (our choice)."""
 MAX_TRACKS = 20_000
-TRACKERS = ("auto",)
 
 TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
 SUBJECT = {"id", "name", "feather", "grow", "masks", "keyframes", "tracks", "track_points"}
@@ -104,8 +104,8 @@ def check_recipe(body: Any) -> None:
     if not isinstance(body.get("deinterlace", False), bool):
         raise RecipeError("deinterlace must be true or false.")
     _integer(body.get("seed", 0), "seed")
-    _one_of(body.get("segmenter", "auto"), ("auto", *SEGMENTERS), "segmenter")
-    _one_of(body.get("tracker", "auto"), TRACKERS, "tracker")
+    _one_of(body.get("segmenter", "auto"), segmenter_names(), "segmenter")
+    _check_tracker(body.get("tracker", "auto"))
     subjects = _check_subjects(_list(body.get("subjects", []), "subjects"))
     if body.get("edit") is not None:
         _check_edit(body["edit"], subjects)
@@ -113,6 +113,19 @@ def check_recipe(body: Any) -> None:
     _check_anchors(_list(body.get("anchors", []), "anchors"), subjects or {1}, chosen)
     if body.get("export") is not None:
         _check_export(body["export"])
+
+
+def _check_tracker(value: Any) -> None:
+    """A name, or a list with one for masks and one for points."""
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise RecipeError(
+            f"tracker must be a name, or a list of two, not {shown(value)}; there are: {', '.join(tracker_names())}."
+        )
+    try:
+        chosen(names)
+    except MethodError as error:
+        raise RecipeError(str(error)) from error
 
 
 def rate_of(fps: Any) -> Fraction:

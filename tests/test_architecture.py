@@ -28,7 +28,7 @@ RULES: dict[str, tuple[set[str] | None, set[str], set[str]]] = {
     "engine/journal.py": ({"numpy"}, set(), LAYERS),
     "engine/models": (MODELS | {"numpy", "huggingface_hub", "safetensors"}, MODELS | {"huggingface_hub", "safetensors"}, LAYERS),
     "engine/media": (MEDIA, set(), LAYERS),
-    "engine/motion": (MEDIA | {"torch"}, {"torch"}, LAYERS),
+    "engine/motion": (MEDIA | {"torch", "torchvision"}, {"torch", "torchvision"}, LAYERS),
     "engine/composite.py": (MEDIA, set(), LAYERS),
     "engine/effects": (MEDIA, set(), LAYERS),
     "engine/interchange": (MEDIA, set(), LAYERS),
