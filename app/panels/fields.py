@@ -48,14 +48,26 @@ def _hex(colour: str) -> str:
     return "#" + "".join(f"{round(float(part)):02x}" for part in parts[:3])
 
 
-def chooser(configs: dict[str, tuple[str, type]], label: str, element: str) -> tuple[gr.Dropdown, dict[str, list[Any]]]:
-    """A dropdown over named configs (name → title, Config) that shows the chosen one's controls. Returns both."""
-    first = next(iter(configs))
+Configs = dict[str, tuple[str, type]]
+"""Name -> title, Config."""
+
+
+def chooser(configs: Configs, label: str, element: str) -> tuple[gr.Dropdown, dict[str, list[Any]]]:
+    """A dropdown over named configs that shows the chosen one's controls. Returns both."""
+    chosen = dropdown(configs, label, element)
+    return chosen, controls_of(chosen, configs)
+
+
+def dropdown(configs: Configs, label: str, element: str) -> gr.Dropdown:
     titles = [(title, name) for name, (title, _) in configs.items()]
-    chosen = gr.Dropdown(titles, value=first, label=label, elem_id=element)
+    return gr.Dropdown(titles, value=next(iter(configs)), label=label, elem_id=element)
+
+
+def controls_of(chosen: gr.Dropdown, configs: Configs) -> dict[str, list[Any]]:
+    """The controls of each, of which those of the chosen one are shown."""
     groups, made = [], {}
     for name, (_, config) in configs.items():
-        with gr.Group(visible=name == first) as group:
+        with gr.Group(visible=name == chosen.value) as group:
             made[name] = list(controls(config).values())
         groups.append(group)
 
@@ -63,7 +75,7 @@ def chooser(configs: dict[str, tuple[str, type]], label: str, element: str) -> t
         return [gr.update(visible=one == name) for one in configs]
 
     chosen.change(show, chosen, groups, show_progress="hidden", api_visibility="private")
-    return chosen, made
+    return made
 
 
 def chosen_values(configs: dict[str, type], made: dict[str, list[Any]], name: str, given: tuple[Any, ...]) -> dict[str, Any]:

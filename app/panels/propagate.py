@@ -37,13 +37,15 @@ TEXTS = {
 def build() -> Panel:
     """Method, what it is told, its config, what there is to do."""
     configs = {name: (card.title, card.Config) for name, card in METHODS.items()}
-    chosen, controls = fields.chooser(configs, "Method", "method")
+    chosen = fields.dropdown(configs, "Method", "method")
     with gr.Group(visible=False, elem_id="texts") as group:
         texts = {name: gr.Textbox(label=label, placeholder=hint, lines=1, elem_id=name) for name, (label, hint) in TEXTS.items()}
         with gr.Row():
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31, min_width=60, elem_id="seed")
             count = gr.Slider(1, 8, 1, step=1, label="Takes", min_width=80, elem_id="take-count")
         take = gr.Button("Make takes on this frame", size="sm", elem_id="method-take")
+    with gr.Accordion("Settings", open=False, elem_id="settings"):
+        controls = fields.controls_of(chosen, configs)
     plan = gr.HTML(elem_id="plan")
     run = gr.Button("Propagate (Ctrl+Enter)", variant="primary", elem_id="propagate")
 
