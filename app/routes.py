@@ -24,8 +24,8 @@ from starlette.routing import Route
 
 from app.session import Session
 from app.store import SessionStore, UnknownProject
-from app.view import pack_view, segments_view
-from engine import EngineError, Job, RecipeError, layer_of, mask_png, poster_of, sound_file, summary_of
+from app.view import pack_view
+from engine import EngineError, Job, RecipeError, layer_of, mask_png, poster_of, sound_file, summary_of, track_values
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 ASSET_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
@@ -93,8 +93,10 @@ def build_api(store: SessionStore) -> Starlette:
             Route(f"{base}/pack/{{part}}", project(_pack)),
             Route(f"{base}/frame/{{frame}}.jpg", project(_frame)),
             Route(f"{base}/edited/{{frame}}.jpg", project(_edited)),
+            Route(f"{base}/instant/{{frame}}.jpg", project(_instant)),
             Route(f"{base}/object/{{key}}.png", project(_object)),
             Route(f"{base}/mask/{{subject}}/{{frame}}.png", project(_mask)),
+            Route(f"{base}/tracks/{{subject}}", project(_tracks)),
             Route(f"{base}/preview/{{subject}}/{{frame}}.png", project(_preview)),
             Route(f"{base}/times", project(_times)),
             Route(f"{base}/audio", project(_audio)),
@@ -159,7 +161,7 @@ def _status(session: Session, request: Request, body: dict[str, Any]) -> Respons
         "rev": session.editor.rev,
         "pack": pack_view(material),
         "job": job.view() if job else None,
-        "segments": segments_view(material, job),
+        **session.progress(),
     }
     return JSONResponse(state, headers=FRESH)
 
@@ -235,6 +237,14 @@ def _edited(session: Session, request: Request, body: dict[str, Any]) -> Respons
     return Response(jpeg, media_type="image/jpeg", headers=FOR_EVER if "v" in request.query_params else FRESH)
 
 
+def _instant(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """The edited frame before it is rendered, small; waits a little for it."""
+    picture = session.instant.picture(session.material, _frame_number(session, request))
+    if picture is None:
+        raise NotHere("There is no preview of this frame.")
+    return Response(picture.jpeg, media_type="image/jpeg", headers=FRESH)
+
+
 def _object(session: Session, request: Request, body: dict[str, Any]) -> Response:
     """Stored pictures by content: always PNG."""
     path = session.editor.journal.objects.path(request.path_params["key"])
@@ -251,6 +261,15 @@ def _mask(session: Session, request: Request, body: dict[str, Any]) -> Response:
     if alpha is None:
         raise NotHere("The mask is not carried to this frame yet.")
     return Response(mask_png(alpha), media_type="image/png", headers=FRESH)
+
+
+def _tracks(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """Float32 [points, frames of the range, 3]: x, y, confidence of the subject's tracked points; NaN = not known yet."""
+    subject = _number(request.path_params["subject"])
+    if subject not in {one.id for one in session.editor.project.subjects}:
+        raise NotHere("There is no such subject in this project.")
+    values = track_values(session.material, subject).astype("<f4")
+    return Response(values.tobytes(), media_type="application/octet-stream", headers=FRESH)
 
 
 def _preview(session: Session, request: Request, body: dict[str, Any]) -> Response:

@@ -7,28 +7,34 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from app.actions import OWN_ACTS, check_own_act, checked
-from app.view import segments_view, view_of
+from app.view import doubt_view, segments_view, view_of
 from engine import (
     AnotherClip,
     BackupClock,
     Editor,
     EngineError,
+    InstantPreview,
     Job,
     JobManager,
     Material,
+    Overview,
     Viewer,
     cache_bytes,
     clean_cache,
     find_clip,
+    overview,
+    points_to_follow,
     spans_to_carry,
 )
 
 LOOK_AGAIN = 5.0  # seconds before something that others change is looked at again
 CARRY_AFTER = 1.5  # seconds without a new mark before masks are carried in the background
+LOOK_AFTER = 2.0  # seconds after opening before the clip's motion is read in the background
 
 
 class Session:
@@ -50,6 +56,12 @@ class Session:
         self._picked: dict[int, str] = {}
         self._subject = 0
         self._timer: threading.Timer | None = None
+        self.instant = InstantPreview(folder)
+        self._approved = {anchor.frame: anchor.chosen for anchor in self.editor.project.edit.approved}
+        self._doubt: tuple[object, Overview] | None = None
+        self._ahead = threading.Timer(LOOK_AFTER, self.look)
+        self._ahead.daemon = True
+        self._ahead.start()
         threading.Thread(target=self.editor.warm_up, daemon=True).start()
         self._begin_work()
 
@@ -75,6 +87,15 @@ class Session:
     def _changed(self) -> None:
         self._backups.changed()
         self._begin_work()
+        if self.editor.project.edit.approved or self._approved:
+            threading.Thread(target=self._look_again, daemon=True, name="look").start()
+
+    def _look_again(self) -> None:
+        """Has the preview follow the document; round the anchor whose take has just changed, if one has."""
+        approved = {anchor.frame: anchor.chosen for anchor in self.editor.project.edit.approved}
+        fresh = [frame for frame, key in approved.items() if self._approved.get(frame) != key]
+        self._approved = approved
+        self.look(fresh[-1] if fresh else None)
 
     @property
     def material(self) -> Material:
@@ -133,8 +154,43 @@ class Session:
         for anchor in view["anchors"]:
             anchor["shown"] = self.picked_take(anchor["frame"])
         job = self.job
-        more = {"segments": segments_view(material, job), "job": job.view() if job else None}
+        more = {**self.progress(), "job": job.view() if job else None}
         return {**view, **more, "read_only": self.editor.why_read_only}
+
+    def progress(self) -> dict[str, Any]:
+        """What grows by itself while the document stays: segments, previews of them, how far frames can be believed."""
+        material = self.material
+        segments = segments_view(material, self.job)
+        ready = material.pack is not None and material.pack.complete and not self.editor.why_read_only
+        for one in segments:
+            shown = ready and one["state"] != "done" and self.instant.key_of(material, one["start"])
+            one["instant"] = {"proper": self.instant.proper(one["key"])} if shown else None
+        return {"segments": segments, "doubt": doubt_view(self.doubt)}
+
+    @property
+    def doubt(self) -> Overview:
+        """How far frames can be believed, rendered or previewed."""
+        material = self.material
+        keys = [material.key_of(segment) for segment in material.segments]
+        known = [
+            (key, material.is_done(one), len(self.instant.measures(key)))
+            for key, one in zip(keys, material.segments, strict=True)
+        ]
+        name = (self.editor.rev, known)
+        if self._doubt is None or self._doubt[0] != name:
+            self._doubt = (name, overview(material, self.instant.measures))
+        return self._doubt[1]
+
+    def look(self, frame: int | None = None) -> None:
+        """Has previews made, around a frame that was just edited if there is one, and the clip's motion read."""
+        with suppress(EngineError):  # closed meanwhile; whoever needs the project is told by what they do
+            if not self.editor.why_read_only:
+                self.instant.look(self.material, frame)
+
+    def work_ended(self) -> None:
+        """A job has ended: what it left makes better previews."""
+        if not self._ahead.is_alive():
+            self.look()
 
     def pick_take(self, frame: int, key: str) -> None:
         """Shows this take on the canvas; approval is another step."""
@@ -196,7 +252,7 @@ class Session:
         self._stop_timer()
         if self.editor.why_read_only:
             return
-        wanted = {span.key for span in spans_to_carry(self.material)}
+        wanted = set(self._to_carry())
         for job in self.jobs.of(self.editor.journal):
             if job.active and job.kind == "carry" and not wanted <= set(job.args.get("spans", ())):
                 self.jobs.cancel(job)
@@ -205,12 +261,16 @@ class Session:
             self._timer.daemon = True
             self._timer.start()
 
+    def _to_carry(self) -> list[str]:
+        """Keys of what follows from marks and is not computed yet: stretches of masks and of tracked points."""
+        return sorted([*(span.key for span in spans_to_carry(self.material)), *points_to_follow(self.material)])
+
     def carry(self) -> Job | None:
         """Carries what is not carried yet, unless that is being done. None when there is nothing to do."""
         material = self.material
         if material.pack is None or not material.pack.complete or self.editor.why_read_only:
             return None
-        wanted = sorted(span.key for span in spans_to_carry(material))
+        wanted = self._to_carry()
         if not wanted or any(job.active and job.kind != "prepare" for job in self.jobs.of(self.editor.journal)):
             return None
         return self.submit("carry", {"spans": wanted})
@@ -221,6 +281,8 @@ class Session:
 
     def close(self) -> None:
         self._stop_timer()
+        self._ahead.cancel()
+        self.instant.close()
         self._backups.close()
         if self._viewer is not None:
             self._viewer[1].close()

@@ -48,7 +48,7 @@ class SessionStore:
     def __init__(self, home: Path, jobs: JobManager | None = None) -> None:
         self.home = home
         self.shelf = Shelf(home)
-        self.jobs = jobs or JobManager(ended=lambda job: self.tidy(), finish=self._take_in)
+        self.jobs = jobs or JobManager(ended=self._ended, finish=self._take_in)
         self._lock = threading.RLock()
         self._open: dict[str, Session] = {}
         sweep_parts(home)
@@ -135,9 +135,18 @@ class SessionStore:
 
     def _take_in(self, job: Job) -> None:
         """Puts the takes that a worker has made on their anchor, in the project as it is by now."""
-        session = next((one for one in self._open.values() if one.editor.journal is job.journal), None)
+        session = self._session_of(job)
         if job.kind == "take" and session is not None:
             session.editor.method_takes(job.args["frame"], job.result["takes"])
+
+    def _ended(self, job: Job) -> None:
+        session = self._session_of(job)
+        if session is not None:
+            session.work_ended()
+        self.tidy()
+
+    def _session_of(self, job: Job) -> Session | None:
+        return next((one for one in list(self._open.values()) if one.editor.journal is job.journal), None)
 
     def tidy(self) -> None:
         """Takes the cache back to its limit, in the background. What is open and shown stays."""

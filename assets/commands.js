@@ -20,6 +20,13 @@ export const COMMANDS = {
     if (ahead.length) return editor.seek(direction > 0 ? Math.min(...ahead) : Math.max(...ahead));
     return undefined;
   },
+  goNext(editor) {
+    const { next, levels } = editor.view.doubt ?? {};
+    if (next !== null && next !== undefined) return editor.seek(next);
+    const known = /[0-9]/.test(levels ?? "");
+    editor.notices.say(known ? "No frame needs another anchor." : "Approve a take first: what it leaves in doubt shows once it is carried.");
+    return undefined;
+  },
 
   rangeIn(editor) {
     const stop = editor.view.range[1] > editor.want ? editor.view.range[1] : editor.view.clip.frames;
@@ -32,6 +39,11 @@ export const COMMANDS = {
   rangeClear: (editor) => editor.act("set_range", { start: 0, stop: editor.view.clip.frames }),
 
   tool: (editor, name) => editor.setTool(name),
+  lasso(editor, _, event) {
+    const onTimeline = Boolean(event?.target.closest?.(".al-timeline"));
+    if (editor.playback.playing || onTimeline) return editor.playback.shuttle(1);
+    return editor.setTool("lasso");
+  },
   swap(editor) {
     if (editor.tool === "brush") editor.setTool("eraser");
     else if (editor.tool === "eraser") editor.setTool("brush");
@@ -53,6 +65,8 @@ export const COMMANDS = {
     return editor.act("lock_keyframe", { frame: editor.frame, subject: editor.view.subject, locked: !keyframe.locked });
   },
   clearKeyframe(editor) {
+    const { kind, subject, point } = editor.selection ?? {};
+    if (kind === "track") return editor.act("free_track_point", { frame: editor.frame, subject, point });
     if (!editor.keyframe()) return undefined;
     return editor.act("clear_keyframe", { frame: editor.frame, subject: editor.view.subject });
   },

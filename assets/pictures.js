@@ -14,13 +14,21 @@ export function shownTake(anchor) {
 /** Whether half-open `ranges` [[start, stop], …] hold `frame`. */
 export const holds = (ranges, frame) => ranges.some(([start, stop]) => frame >= start && frame < stop);
 
-/** Where the edited picture of a frame is: {kind: "take"|"rendered", path}, or null while there is none. */
+/**
+ * Where the edited picture of a frame is: {kind: "take"|"rendered"|"preview", path}, or null while there is none.
+ * A preview is small, rough at first, and may not be there: it is shown when it has come, never waited for.
+ */
 export function editedAt(view, frame) {
   const take = shownTake(view.anchors.find((anchor) => anchor.frame === frame));
   if (take) return { kind: "take", path: `object/${take.key}.png` };
-  const segment = view.segments.find((one) => frame >= one.start && frame < one.stop && holds(one.frames, frame));
+  const segment = view.segments.find((one) => frame >= one.start && frame < one.stop);
   if (!segment) return null;
-  return { kind: "rendered", path: `edited/${frame}.jpg?v=${encodeURIComponent(segment.key)}` };
+  const version = encodeURIComponent(segment.key);
+  if (holds(segment.frames, frame)) return { kind: "rendered", path: `edited/${frame}.jpg?v=${version}` };
+  if (!segment.instant) return null;
+  const rough = `instant/${frame}.jpg?v=${version}&proper=0`;
+  const proper = holds(segment.instant.proper, frame);
+  return { kind: "preview", path: proper ? rough.replace(/0$/, "1") : rough, rough };
 }
 
 export class Pictures {
@@ -39,8 +47,25 @@ export class Pictures {
 
   /** What `mode` needs for `frame`: {source: boolean, edited: place | null}. */
   needs(view, frame, mode) {
-    const edited = mode === "source" ? null : editedAt(view, frame);
+    const place = mode === "source" ? null : editedAt(view, frame);
+    const edited = place?.kind === "preview" ? this.#come(place) : place;
     return { source: mode !== "edited" || edited === null, edited };
+  }
+
+  /** The best preview that has come, or null. */
+  #come(place) {
+    const path = [place.path, place.rough].find((one) => this.edited.has(one));
+    return path ? { ...place, path } : null;
+  }
+
+  /** Loads the preview that would be shown for `frame` if it were there; whether it has come. Nothing to load: false. */
+  async bring(view, frame, mode, signal) {
+    const place = mode === "source" ? null : editedAt(view, frame);
+    if (place?.kind !== "preview" || this.edited.has(place.path)) return false;
+    const response = await fetch(this.url(place.path), { signal });
+    if (!response.ok) return false;
+    this.edited.set(place.path, await createImageBitmap(await response.blob()));
+    return true;
   }
 
   /** The pictures if all of them are decoded, else undefined. */
@@ -72,7 +97,8 @@ export class Pictures {
     if (frame < 0 || frame >= view.clip.frames) return;
     const needs = this.needs(view, frame, mode);
     if (needs.source) this.source.prepare(frame);
-    if (needs.edited && this.loading.size < AHEAD) this.#load(needs.edited.path).catch(() => {});
+    const place = mode === "source" ? null : editedAt(view, frame);
+    if (place && this.loading.size < AHEAD) this.#load(place.path).catch(() => {});
   }
 
   async #load(path) {

@@ -1,5 +1,7 @@
 // Follows what moves without the user: the frame pack, jobs, segments. Asks often while something moves.
 
+import { editedAt } from "./pictures.js";
+
 const BUSY_MS = 300;
 const IDLE_MS = 3000;
 const INDEX_MS = 450;
@@ -54,8 +56,14 @@ export class Poll {
     }
     if (!this.running || api !== editor.api) return;
     clearTimeout(this.timer);
-    const busy = !editor.source.complete || active(editor.view.job) || performance.now() < this.hurriedUntil;
+    const busy = !editor.source.complete || active(editor.view.job) || this.#previews() || performance.now() < this.hurriedUntil;
     this.timer = setTimeout(() => this.#round(), busy && !this.lost ? BUSY_MS : IDLE_MS);
+  }
+
+  /** Whether a preview is shown that a better one may take the place of. */
+  #previews() {
+    const place = this.editor.mode === "source" ? null : editedAt(this.editor.view, this.editor.want);
+    return place?.kind === "preview" && place.path.endsWith("proper=0");
   }
 
   async #pack() {
@@ -83,8 +91,8 @@ export class Poll {
       await editor.refresh();
       if (ended && status.job?.state === "failed") editor.notices.warn(status.job.message);
     } else {
-      const { pack, job, segments } = status;
-      const next = { ...before, pack: { ...before.pack, ...pack }, job, segments };
+      const { pack, job, segments, doubt } = status;
+      const next = { ...before, pack: { ...before.pack, ...pack }, job, segments, doubt };
       if (finished) editor.applyView(next);
       else editor.view = next;
     }

@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine import acts
+    from engine import acts, point_acts
     from engine.backups import BackupClock, backups_of
     from engine.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
     from engine.clips import AnotherClip, find_clip
     from engine.editor import Editor, OutsideRegion
     from engine.effects import EFFECTS
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
+    from engine.instant.preview import InstantPreview
     from engine.interchange.project_zip import import_project, is_zip
     from engine.jobs import Job, JobManager
     from engine.material import Material
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from engine.methods.base import Segment
     from engine.project import Project
     from engine.projects import Summary, copy_project, last_change, poster_of, summary_of
+    from engine.quality import Overview, overview
     from engine.render import dirty_segments, spans_to_carry
     from engine.sample import draw_sample
     from engine.segments import MaskSpan
+    from engine.trails import points_to_follow, track_values, tracks_key
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
     from engine.workspace import sweep_parts
 
@@ -41,6 +44,7 @@ _HOME = {
     "BackupClock": "engine.backups",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
+    "InstantPreview": "engine.instant.preview",
     "Job": "engine.jobs",
     "JobManager": "engine.jobs",
     "MaskSpan": "engine.segments",
@@ -48,6 +52,7 @@ _HOME = {
     "MediaError": "engine.errors",
     "MethodError": "engine.errors",
     "OutsideRegion": "engine.editor",
+    "Overview": "engine.quality",
     "Project": "engine.project",
     "ProjectError": "engine.errors",
     "RecipeError": "engine.errors",
@@ -70,6 +75,9 @@ _HOME = {
     "layer_of": "engine.viewing",
     "limit_cache": "engine.cache",
     "mask_png": "engine.viewing",
+    "overview": "engine.quality",
+    "point_acts": "engine",
+    "points_to_follow": "engine.trails",
     "poster_of": "engine.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
@@ -77,6 +85,8 @@ _HOME = {
     "spans_to_carry": "engine.render",
     "summary_of": "engine.projects",
     "sweep_parts": "engine.workspace",
+    "track_values": "engine.trails",
+    "tracks_key": "engine.trails",
 }
 
 __all__ = [
@@ -88,6 +98,7 @@ __all__ = [
     "BackupClock",
     "Editor",
     "EngineError",
+    "InstantPreview",
     "Job",
     "JobManager",
     "MaskSpan",
@@ -95,6 +106,7 @@ __all__ = [
     "MediaError",
     "MethodError",
     "OutsideRegion",
+    "Overview",
     "Project",
     "ProjectError",
     "RecipeError",
@@ -117,6 +129,9 @@ __all__ = [
     "layer_of",
     "limit_cache",
     "mask_png",
+    "overview",
+    "point_acts",
+    "points_to_follow",
     "poster_of",
     "read_image",
     "read_mask",
@@ -124,6 +139,8 @@ __all__ = [
     "spans_to_carry",
     "summary_of",
     "sweep_parts",
+    "track_values",
+    "tracks_key",
 ]
 
 

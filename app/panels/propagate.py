@@ -13,7 +13,7 @@ import gradio as gr
 from app.panels import fields
 from app.panels.base import Panel
 from app.session import Session
-from engine import METHODS, Job, acts, dirty_segments
+from engine import METHODS, Job, Material, acts, dirty_segments
 
 KINDS = {
     "prepare": "Preparing the clip",
@@ -80,6 +80,20 @@ def _plan(session: Session) -> str:
     material = session.material
     if not material.segments and METHODS[material.project.edit.method].anchors:
         return '<div class="al-facts">Approve a take on at least one anchor first.</div>'
+    return _to_render(material) + _next_anchor(session)
+
+
+def _next_anchor(session: Session) -> str:
+    """Which frame should become an anchor, and what for; nothing where nothing is known or to be gained."""
+    doubt = session.doubt
+    if doubt.next is None:
+        return ""
+    share = round(100 * doubt.next.gain / max(doubt.mean, 1e-6))
+    about = f"would settle about {min(share, 99)} % of what is uncertain"
+    return f'<div class="al-facts">Next anchor: frame {doubt.next.frame} {about} (press N to go there).</div>'
+
+
+def _to_render(material: Material) -> str:
     dirty = dirty_segments(material)
     frames = sum(segment.stop - segment.start for segment in dirty)
     rest = len(material.segments) - len(dirty)

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { doubtColour } from "../../assets/lanes.js";
 import { Lru } from "../../assets/lru.js";
-import { editedAt, shownTake } from "../../assets/pictures.js";
+import { editedAt, Pictures, shownTake } from "../../assets/pictures.js";
 import { Seeker } from "../../assets/seeker.js";
 import { chunkCost, contiguousRuns, FrameSource, parseIndex } from "../../assets/source.js";
 
@@ -166,4 +167,26 @@ test("the edited picture of a frame", () => {
   assert.equal(editedAt(view, 2).path, "edited/2.jpg?v=K%2F1");
   assert.equal(editedAt(view, 8).kind, "rendered");
   assert.equal(editedAt(view, 3), null);
+});
+
+test("a preview is shown when it has come, the rough one until the proper one has", () => {
+  const segment = { start: 0, stop: 10, key: "K", frames: [], instant: { proper: [[4, 6]] } };
+  const view = { anchors: [], segments: [segment], clip: { frames: 10 } };
+  assert.deepEqual(editedAt(view, 2), { kind: "preview", path: "instant/2.jpg?v=K&proper=0", rough: "instant/2.jpg?v=K&proper=0" });
+  assert.equal(editedAt(view, 5).path, "instant/5.jpg?v=K&proper=1");
+  assert.equal(editedAt({ ...view, segments: [{ ...segment, instant: null }] }, 5), null);
+  const pictures = new Pictures({ close() {} }, (path) => path);
+  assert.deepEqual(pictures.needs(view, 5, "edited"), { source: true, edited: null });
+  const picture = { close() {} };
+  pictures.edited.set("instant/5.jpg?v=K&proper=0", picture);
+  assert.equal(pictures.needs(view, 5, "edited").edited.path, "instant/5.jpg?v=K&proper=0");
+  pictures.edited.set("instant/5.jpg?v=K&proper=1", picture);
+  assert.equal(pictures.needs(view, 5, "wipe").edited.path, "instant/5.jpg?v=K&proper=1");
+  assert.equal(pictures.needs(view, 5, "source").edited, null);
+});
+
+test("the lane of doubt is clear, then amber, then red", () => {
+  assert.equal(doubtColour(0), null);
+  const hues = [1, 5, 9].map((level) => Number(doubtColour(level).match(/hsl\((\d+)/)[1]));
+  assert.ok(hues[0] > hues[1] && hues[1] > hues[2] && hues[2] < 10);
 });

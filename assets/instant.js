@@ -1,0 +1,19 @@
+// The instant preview on the canvas: asked for when its frame is drawn, drawn over the source when it has come. Latest wins.
+
+import { Latest } from "./preview.js";
+
+/** What is said about the picture, by the kind of the edited one. */
+export const REMARKS = {
+  none: "Not rendered yet: this is the source",
+  preview: "Preview: Propagate makes the real one",
+};
+
+/** `ask(frame)` after each frame that is drawn. */
+export function instantPreview(editor) {
+  return new Latest({
+    load: (frame, signal) => editor.pictures.bring(editor.view, frame, editor.mode, signal),
+    done: (frame, came) => came && frame === editor.want && editor.redraw(),
+    failed: (error) => console.warn(`preview: ${error.message}`), // the source is shown; Propagate says what is wrong
+    rest: 0,
+  });
+}
