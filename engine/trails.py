@@ -16,8 +16,10 @@ from engine.errors import MediaError
 from engine.interchange.tracks import TrackSet
 from engine.material import Material
 from engine.media.records import RecordWriter
-from engine.progress import Progress
+from engine.progress import Progress, Step
 from engine.segments import shots
+from engine.tracking.by_models import point_model, solve_by
+from engine.tracking.choice import AUTO, key_part
 from engine.tracking.points import Stretch, Trail, gathered, solve, stretches_of
 from engine.types import Spot, TrackPoint
 from engine.workspace import Workspace, content_key, touch
@@ -25,10 +27,11 @@ from engine.workspace import Workspace, content_key, touch
 VALUES = 4  # x, y, visible, confidence
 
 
-def stretch_key(digest: str, stretch: Stretch) -> str:
-    """Content key over everything that decides a stretch's trail in the clip with this digest."""
+def stretch_key(digest: str, stretch: Stretch, by: str = AUTO) -> str:
+    """Content key over everything that decides a stretch's trail in the clip with this digest, followed `by` a tracker."""
     ends = [None if spot is None else list(spot) for spot in (stretch.left, stretch.right)]
-    return content_key(what="points", clip=digest, range=[stretch.range.start, stretch.range.stop], ends=ends)
+    span = [stretch.range.start, stretch.range.stop]
+    return content_key(what="points", clip=digest, range=span, ends=ends, **key_part(by))
 
 
 class TrailStore:
@@ -82,7 +85,7 @@ def point_stretches(material: Material, point: TrackPoint) -> dict[str, Stretch]
     project = material.project
     found = stretches_of(point.spots, project.range, shots(project, material.cuts))
     between = [one for one in found if len(one.range) > (2 if one.left and one.right else 1)]
-    return {stretch_key(project.video.digest, one): one for one in between}
+    return {stretch_key(project.video.digest, one, project.points_by): one for one in between}
 
 
 def points_to_follow(material: Material) -> dict[str, Stretch]:
@@ -111,13 +114,21 @@ def follow_points(material: Material, progress: Progress) -> int:
     frames = len({frame for one in missing.values() for frame in one.range})
     progress.total += 2 * frames
     stretches = list(missing.values())
-    trails = solve(material.ready_pack, material.project.video.size, stretches, progress.part("Tracking points", 2 * frames))
+    trails = _solved(material, stretches, progress.part("Tracking points", 2 * frames))
     store = TrailStore(material.workspace)
     try:
         store.put(list(missing), trails)
     finally:
         store.close()
     return len(missing)
+
+
+def _solved(material: Material, stretches: Sequence[Stretch], step: Step) -> list[Trail]:
+    """By whom the project says. Raises MethodError where that model is not here."""
+    project, pictures = material.project, material.ready_pack
+    if project.points_by == AUTO:
+        return solve(pictures, project.video.size, stretches, step)
+    return solve_by(point_model(project.points_by), pictures, project.video.size, stretches, step)
 
 
 def found_tracks(material: Material, only: int | None = None) -> TrackSet | None:

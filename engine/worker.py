@@ -1,7 +1,7 @@
 """The worker process of one job: `python -m engine.worker`, the job as one line of JSON on standard input.
 
-Prints progress as lines of JSON. Ends with 0 (done), 1 (a named failure; its sentence is the last `message`) or
-130 (cancelled: standard input was closed).
+Prints progress as lines of JSON. Ends with 0 (done), 1 (a named failure; its sentence is the last `message`), 75 (the
+device failed: a new process may go on) or 130 (cancelled: standard input was closed).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.clips import find_clip
-from engine.device import one_thread
+from engine.device import is_device_fault, is_out_of_memory, one_thread
 from engine.entries import Damaged
 from engine.errors import Cancelled, EngineError
 from engine.interchange.project_zip import pack_project
+from engine.jobs import DEVICE_FAULT
 from engine.material import Material
 from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
@@ -30,6 +31,7 @@ from engine.workspace import Workspace
 
 UNITS = 100  # a zip's progress counts in these
 GRACE = 0.8  # seconds between the polite end and the other one
+OUT_OF_MEMORY = "The device has not enough memory for this: choose a smaller model or the CPU, or close what else uses it."
 NICENESS = 10  # the page and the person's other programs come first
 
 
@@ -50,6 +52,12 @@ def main() -> int:
         return 130
     except EngineError as error:
         return _end({"message": str(error)}, 1)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return _end({"message": OUT_OF_MEMORY}, 1)
+        if is_device_fault(error):
+            return _end({"message": f"The device failed: {str(error).splitlines()[0][:200]}"}, DEVICE_FAULT)
+        raise
     return _end({"result": result, "message": result.get("message", "Done.")}, 0)
 
 
