@@ -121,3 +121,21 @@ def _wait(job: jobs.Job) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(job.state)
+
+
+def test_points_are_followed_by_whom_the_project_says(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    import engine.trails as trails
+    from engine import point_acts
+    from engine.progress import Progress
+    from tests.test_trackers_by_models import Slide
+
+    editor.act(point_acts.add_track_point, "Point", frame=0, subject=1, x=38.0, y=72.0)
+    ours = trails.points_to_follow(editor.material)
+    editor.act(acts.set_trackers, "Trackers", masks="auto", points="cotracker3")
+    theirs = trails.points_to_follow(editor.material)
+    assert len(ours) == len(theirs) and not set(ours) & set(theirs)
+    monkeypatch.setattr(trails, "point_model", lambda name: Slide() if name == "cotracker3" else None)
+    assert trails.follow_points(editor.material, Progress()) == len(theirs)
+    found = trails.found_tracks(editor.material)
+    assert found is not None and found.tracks.visible.all() and not trails.points_to_follow(editor.material)
+    assert len(found.tracks.xy) == len(editor.project.range)
