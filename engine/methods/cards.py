@@ -48,9 +48,8 @@ class MotionConfig:
         default=True, metadata={"help": "Carry changes of colour as such: they follow the frame's own shading and grain."}
     )
     smooth: bool = field(default=True, metadata={"help": "Each subject moves as one surface that bends smoothly."})
-    lock: bool = field(
-        default=True, metadata={"help": "Compare every frame with the anchor itself: paint does not drift."}
-    )
+    lock: bool = field(default=True, metadata={"help": "Compare every frame with the anchor itself: paint does not drift."})
+    edges: bool = field(default=True, metadata={"help": "Keep the edit off things that pass in front of the subject."})
     light: bool = field(default=True, metadata={"help": "Paint gets lighter and darker with the subject."})
     bands: bool = field(default=True, metadata={"help": "Where two anchors differ in detail, show one of them, not a mixture."})
 

@@ -25,15 +25,18 @@ import numpy as np
 
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.methods.cards import MotionConfig as Config
+from engine.motion.align import eroded
 from engine.motion.blend import Carried, completed, mixed
 from engine.motion.carry import Chain
 from engine.motion.flow import sample
-from engine.motion.recolour import carried, cell_centres, recoloured, solid, split
+from engine.motion.recolour import SOLID, carried, cell_centres, recoloured, solid, split
 from engine.motion.sight import Sight, SightStore, Window
 from engine.motion.surface import Looks, Surface
 from engine.types import FrameIndex, FrameRange
 
 WHOLE = 0.9  # share of the frame from which on an edit is of many surfaces
+EDGE = 4  # px along the region's edge in which it may lie on something else
+UNLIKE = (20.0, 45.0)  # levels between the frame and the anchor's source there: below, it is the subject; above, it is not
 STRETCH = 2.0  # how far a soft edge may be made harder than it was at the anchor
 
 
@@ -129,8 +132,10 @@ class _Side:
     def __init__(self, shot: Shot, looks: Looks, anchor: FrameIndex, config: Config) -> None:
         self._shot, self.config = shot, config
         region = shot.region(anchor)
-        self._split = split(shot.frames.get(anchor), shot.take(anchor), region, recolour=config.recolour)
+        self._source = shot.frames.get(anchor)
+        self._split = split(self._source, shot.take(anchor), region, recolour=config.recolour)
         self._region = region.astype(np.float32)
+        self._within = eroded((region >= SOLID).astype(np.float32), EDGE)
         self._surface: Surface | None = None
         self._chain: Chain | None = None
         if region.mean() > WHOLE * 255:
@@ -164,12 +169,23 @@ class _Side:
         layer = sample(self._split.layer, at, cv2.INTER_CUBIC)
         gate = np.clip(inside / np.maximum(was, 1), 0, STRETCH)
         edit = layer * (gate * light if config.light else gate)[..., None]
-        colour = self._colour(sight, source[window].astype(np.float32), region[window], window)
+        here = source[window].astype(np.float32)
+        colour = self._colour(sight, here, region[window], window)
         if colour is not None:
             edit += colour
+        if config.edges:
+            edit *= self._uncovered(here, at, light, inside)[..., None]
         certain = certain * ((was >= 0.5 * inside) & (was > 8))
         weight = np.maximum(np.power(certain, config.trust), 0.05 * (certain > 0)) * near**config.nearness
         return Carried(edit, weight.astype(np.float32), colour), certain
+
+    def _uncovered(self, here: np.ndarray, at: np.ndarray, light: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """(h, w) 0–1: 0 along the region's edge where it lies on something that covers the subject, which was whole there."""
+        edge = (eroded((inside >= SOLID).astype(np.float32), EDGE) == 0) & (sample(self._within, at) > 0.5)
+        if not edge.any():
+            return np.ones_like(light)
+        unlike = np.abs(here - light[..., None] * sample(self._source, at)).mean(axis=-1)
+        return np.where(edge, np.clip((UNLIKE[1] - unlike) / (UNLIKE[1] - UNLIKE[0]), 0, 1), 1).astype(np.float32)
 
     def _colour(self, sight: Sight, source: np.ndarray, region: np.ndarray, window: Window) -> np.ndarray | None:
         """G·source, where the subject alone is seen."""

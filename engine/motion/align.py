@@ -18,12 +18,15 @@ import numpy as np
 SPACING = 4  # px between nodes
 WINDOWS = (8.0, 3.5, 1.6)  # nodes: standard deviations of the Gaussian windows, from wide to narrow
 HOLD = 0.03  # of the mean of A: how strongly a window is held to the wider one
+ROUNDS = 4  # of reweighting in a robust fit
 FARTHEST = 3.0  # px a single round may move a node
 CAUCHY = 2.4  # robust standard deviations at which a pixel counts half
 LEAST_NOISE = 1.5  # levels: residuals below this are never outliers
 DARK = 8.0  # levels added to both sides of a ratio of brightness
 LIGHT_WINDOW = 4.0  # nodes over which brightness is compared
 LIGHT_LIMITS = (0.5, 2.0)
+NEAR = 5.0  # px from an outline up to which it counts
+PER_PIXEL = 2.5  # levels: what a px between two outlines weighs beside differences of brightness
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -75,10 +78,8 @@ def compare(target: np.ndarray, warped: np.ndarray, weight: np.ndarray) -> Compa
     light = np.clip(seen / there, *LIGHT_LIMITS)
     relit = (warped + DARK) * to_pixels(light) - DARK
     residual = target - relit
-    both = 0.5 * (target + relit)
-    gradient = np.stack([cv2.Sobel(both, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(both, cv2.CV_32F, 0, 1, ksize=1)], axis=-1) * 0.5
     noise = max(LEAST_NOISE, 1.48 * _median(np.abs(residual), weight))
-    return Compared(weight / (1 + (residual / (CAUCHY * noise)) ** 2), residual, gradient, light)
+    return Compared(weight / (1 + (residual / (CAUCHY * noise)) ** 2), residual, _gradient(0.5 * (target + relit)), light)
 
 
 def _median(values: np.ndarray, weight: np.ndarray) -> float:
@@ -86,13 +87,24 @@ def _median(values: np.ndarray, weight: np.ndarray) -> float:
     return float(np.median(chosen)) if len(chosen) else 0.0
 
 
-def correction(found: Compared, *, affine: bool) -> np.ndarray:
+def outline(inside: np.ndarray) -> np.ndarray:
+    """(h, w) float32: signed distance to the outline of a mask (h, w) bool, positive inside, within ±NEAR px, in levels."""
+    filled = inside.astype(np.uint8)
+    within = cv2.distanceTransform(filled, cv2.DIST_L2, 3) - cv2.distanceTransform(1 - filled, cv2.DIST_L2, 3)
+    return PER_PIXEL * np.clip(within, -NEAR, NEAR)
+
+
+def compare_outlines(target: np.ndarray, warped: np.ndarray) -> Compared:
+    """Two outlines (see `outline`), the second one warped. Where one has none near the other's, they say nothing: there the
+    subject goes on behind something else."""
+    limit = (NEAR - 1) * PER_PIXEL
+    weight = ((np.abs(target) < limit) & (np.abs(warped) < limit)).astype(np.float32)
+    return Compared(weight, target - warped, _gradient(0.5 * (target + warped)), np.ones((0, 0), np.float32))
+
+
+def correction(compared: list[Compared], *, affine: bool) -> np.ndarray:
     """δ (n, m, 2) px: how far each node's position in the warped picture must move. `affine`: first the subject as a whole."""
-    gx, gy = found.gradient[..., 0], found.gradient[..., 1]
-    wx, wy = found.weight * gx, found.weight * gy
-    matrix = to_nodes(np.stack([wx * gx, wx * gy, wy * gy], axis=-1))
-    vector = to_nodes(np.stack([wx * found.residual, wy * found.residual], axis=-1))
-    mass = to_nodes(found.weight)
+    matrix, vector, mass = (np.asarray(sum(parts)) for parts in zip(*map(_equations, compared), strict=True))
     floor = HOLD * float((matrix[..., 0] + matrix[..., 2]).sum() / 2 / max(float(mass.sum()), 1e-6)) + 1e-3
     delta = _affine(matrix, vector, floor) if affine else np.zeros_like(vector)
     for sigma in WINDOWS:
@@ -101,6 +113,19 @@ def correction(found: Compared, *, affine: bool) -> np.ndarray:
         delta = delta + _solved(around, blurred(left, sigma), floor)
     length = np.sqrt((delta**2).sum(axis=-1, keepdims=True))
     return (delta * np.minimum(1, FARTHEST / np.maximum(length, 1e-6))).astype(np.float32)
+
+
+def _equations(found: Compared) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A, b and the weight behind them, at each node."""
+    gx, gy = found.gradient[..., 0], found.gradient[..., 1]
+    wx, wy = found.weight * gx, found.weight * gy
+    matrix = to_nodes(np.stack([wx * gx, wx * gy, wy * gy], axis=-1))
+    return matrix, to_nodes(np.stack([wx * found.residual, wy * found.residual], axis=-1)), to_nodes(found.weight)
+
+
+def _gradient(picture: np.ndarray) -> np.ndarray:
+    """(h, w, 2): central differences."""
+    return np.stack([cv2.Sobel(picture, cv2.CV_32F, *way, ksize=1) for way in ((1, 0), (0, 1))], axis=-1) * 0.5
 
 
 def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
@@ -134,18 +159,53 @@ def _basis(shape: tuple[int, int]) -> np.ndarray:
     return np.stack(columns, axis=-1).reshape(-1, 3)
 
 
-def fit_affine(values: np.ndarray, weight: np.ndarray, rounds: int = 3, limit: float = 1.0) -> np.ndarray:
-    """(n, m, 2): the affine field that fits `values` (n, m, 2) px best where `weight` (n, m) says; robust beyond `limit` px."""
-    basis, flat = _basis(values.shape[:2]), values.reshape(-1, 2)
-    start = mass = weight.reshape(-1).astype(np.float64)
-    fitted = np.zeros_like(flat)
-    for _ in range(rounds):
+@dataclass(frozen=True, eq=False, slots=True)
+class Affine:
+    """x → x + matrix·(1, x, y): matrix (3, 2) float64, px."""
+
+    matrix: np.ndarray
+
+    def shift(self, places: np.ndarray) -> np.ndarray:
+        """(n, m, 2) float32 px at places (n, m, 2)."""
+        moved = self.matrix[0] + places.astype(np.float64) @ self.matrix[1:]
+        return moved.astype(np.float32)
+
+    def after(self, first: Affine) -> Affine:
+        """`first`, then this one."""
+        constant = first.matrix[0] + self.matrix[0] + first.matrix[0] @ self.matrix[1:]
+        linear = first.matrix[1:] + self.matrix[1:] + first.matrix[1:] @ self.matrix[1:]
+        return Affine(np.vstack([constant, linear]))
+
+
+STILL = Affine(np.zeros((3, 2)))
+
+
+def fit_affine(
+    places: np.ndarray, values: np.ndarray, weight: np.ndarray, *, around: Affine = STILL, hold: float = 0.0, limit: float = 1.0
+) -> Affine:
+    """The affine motion that fits shifts `values` (n, m, 2) px at `places` (n, m, 2) where `weight` (n, m) says.
+
+    Robust beyond `limit` px. Its turning and growing are held to `around`'s by `hold`, in nodes of full weight one radius away,
+    where a radius is that of a disc of `hold` nodes: from a small sight of a subject only its shift is believed.
+    """
+    xy = places.reshape(-1, 2).astype(np.float64)
+    start = weight.reshape(-1).astype(np.float64)
+    total = start.sum()
+    if total < 1e-3:
+        return around
+    centre = start @ xy / total
+    scale = SPACING * max(2.0, np.sqrt(max(hold, total) / np.pi))
+    basis = np.column_stack([np.ones(len(xy)), (xy - centre) / scale])
+    left = values.reshape(-1, 2) - around.shift(places).reshape(-1, 2)
+    ridge = np.diag([1e-6 * total, 0.05 * hold + 1e-4 * total, 0.05 * hold + 1e-4 * total])
+    mass, found = start, np.zeros((3, 2))
+    for _ in range(ROUNDS):
         weighted = basis * mass[:, None]
-        ridge = np.diag([1e-9, 1e-3, 1e-3]) * (mass.sum() + 1e-6) + 1e-9 * np.eye(3)
-        fitted = basis @ np.linalg.solve(weighted.T @ basis + ridge, weighted.T @ flat)
-        error = ((flat - fitted) ** 2).sum(axis=-1)
+        found = np.linalg.solve(weighted.T @ basis + ridge, weighted.T @ left)
+        error = ((left - basis @ found) ** 2).sum(axis=-1)
         mass = start / (1 + error / limit**2)
-    return fitted.reshape(values.shape).astype(np.float32)
+    linear = found[1:] / scale
+    return Affine(around.matrix + np.vstack([found[0] - centre @ linear, linear]))
 
 
 def misfit(found: Compared, target: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -13,7 +13,20 @@ from collections import OrderedDict
 import cv2
 import numpy as np
 
-from engine.motion.align import SPACING, compare, correction, eroded, fit_affine, misfit, spread, to_nodes, to_pixels
+from engine.motion.align import (
+    SPACING,
+    STILL,
+    compare,
+    compare_outlines,
+    correction,
+    eroded,
+    fit_affine,
+    misfit,
+    outline,
+    spread,
+    to_nodes,
+    to_pixels,
+)
 from engine.motion.flow import consistency, grid, sample
 from engine.motion.sight import Sight
 from engine.motion.steps import Steps
@@ -25,7 +38,10 @@ COARSE_BLUR, FINE_BLUR = 2.0, 0.8  # px: pictures are smoothed before they are c
 MARGIN = 4  # nodes around the subject
 STEP_WINDOW = 2.5  # nodes over which the motion between neighbouring frames is smoothed
 STEP_HOLD = 0.05
+BENDS = (1.0, 12.0)  # px a part may deviate from the subject's affine motion in one frame: where all of it moves as one … none
+LEAST_BELIEF = 0.15  # a place that misfits still counts so much
 OUTWARD = 5.0  # nodes: how far a field is continued beyond the subject before its affine motion takes over
+SOLID, INWARD = 0.99, 2  # pixels are compared where the subject is whole, and this many px inside that
 FEWEST = 12  # nodes; a smaller sight of the subject corrects nothing
 KEPT = 3
 FITS, DOUBT = 0.7, 1.5  # misfit up to which the anchor is wholly believed, and how fast belief falls beyond
@@ -100,6 +116,8 @@ class Surface:
         gray = looks.gray(frame)
         self._picture = (cv2.GaussianBlur(gray, (0, 0), COARSE_BLUR), cv2.GaussianBlur(gray, (0, 0), FINE_BLUR))
         self._alpha = self._before = looks.alpha(alpha)
+        self._outline = outline(self._alpha >= 0.5)
+        self._area, self._whole = float(to_nodes(self._alpha).sum()), STILL
         self.shift = np.zeros((*looks.nodes, 2), np.float32)
         self.misfit = np.zeros(looks.nodes, np.float32)
         self.light = np.ones(looks.nodes, np.float32)
@@ -118,7 +136,7 @@ class Surface:
         """What of the anchor the current frame shows, over a window around the subject."""
         height, width = self._looks.size
         scale = np.array([self._looks.clip_size[1] / width, self._looks.clip_size[0] / height], np.float32)
-        certain = np.exp(-DOUBT * np.maximum(0, self.misfit[self._nodes] - FITS))
+        certain = _belief(self.misfit[self._nodes])
         cell = (SPACING * float(scale[1]), SPACING * float(scale[0]))
         return Sight(self._nodes, cell, self.shift[self._nodes] * scale, certain, self.light[self._nodes])
 
@@ -127,21 +145,31 @@ class Surface:
         flow, sure = self._looks.motion(frame, self._at, nodes)
         places = node_places(nodes)
         before = sample(self._before, places + flow)
-        weight = to_nodes(here[_pixel_window(nodes)]) * before * sure
+        inside = to_nodes(here[_pixel_window(nodes)])
+        weight = inside * before * sure
         if self._smooth:
-            whole = fit_affine(flow, weight)
-            flow = whole + spread(flow - whole, weight, STEP_WINDOW, STEP_HOLD)
+            step = fit_affine(places, flow, self._away_from_edges(weight), hold=self._area)
+            whole = step.shift(places)
+            flow = whole + _bounded(flow - whole, weight)
+            self._whole = self._whole.after(step)
         at = (places + flow - (SPACING - 1) / 2) / SPACING
         carried = flow + sample(self.shift, at)
-        support = to_nodes(here[_pixel_window(nodes)]) * np.clip(weight + before, 0, 1)
-        self._put(carried, support, nodes)
         misfit = sample(self.misfit, at)
+        support = inside * before * np.maximum(_belief(misfit), LEAST_BELIEF)
+        self._put(carried, support, nodes)
         self.misfit, self.light = np.zeros_like(self.misfit), np.ones_like(self.light)
         self.misfit[nodes] = misfit
 
+    def _away_from_edges(self, weight: np.ndarray) -> np.ndarray:
+        """The weight without what lies next to other things, whose motion bleeds in; all of it where little would be left."""
+        inner = weight * eroded((weight > 0.3).astype(np.float32), 2)
+        return inner if inner.sum() > FEWEST else weight
+
     def _put(self, shift: np.ndarray, support: np.ndarray, nodes: Nodes) -> None:
         """Keeps a field over the window, continued from where the subject is seen (`support`, 0–1) to all around."""
-        whole = fit_affine(shift, support, limit=4.0)
+        places = node_places(nodes)
+        self._whole = fit_affine(places, shift, support, around=self._whole, hold=self._area, limit=4.0)
+        whole = self._whole.shift(places)
         beyond = whole + spread(shift - whole, support, OUTWARD, 0.02)
         share = np.clip(2 * spread(support, np.ones_like(support), 1.0), 0, 1)[..., None]
         self.shift[nodes] = share * shift + (1 - share) * beyond
@@ -149,10 +177,10 @@ class Surface:
     def _correct(self, frame: FrameIndex, here: np.ndarray, nodes: Nodes) -> None:
         """Compares the anchor's picture with the frame and corrects the field by what is left."""
         window = _pixel_window(nodes)
-        inner = eroded(here[window], 1)
+        inner = eroded((here[window] > SOLID).astype(np.float32), INWARD)
         if to_nodes(inner).sum() < FEWEST:
             return
-        gray = self._looks.gray(frame)[window]
+        gray, edge = self._looks.gray(frame)[window], outline(here[window] >= 0.5)
         pixels = grid(gray.shape) + np.array([window[1].start, window[0].start], np.float32)
         places = node_places(nodes)
         for number in range(ROUNDS + 1):
@@ -164,11 +192,27 @@ class Surface:
             found = compare(target, sample(self._picture[0 if coarse else 1], at), weight)
             if number == ROUNDS:
                 break
-            delta = correction(found, affine=coarse)
+            edges = compare_outlines(edge, sample(self._outline, at))
+            delta = correction([found, edges], affine=coarse)
             moved = (places + delta - (SPACING - 1) / 2) / SPACING
-            self._put(delta + sample(self.shift, moved), to_nodes(weight), nodes)
+            self._put(delta + sample(self.shift, moved), to_nodes(np.maximum(weight, edges.weight)), nodes)
         self.misfit[nodes] = misfit(found, target, weight)
         self.light[nodes] = found.light
+
+
+def _belief(misfit: np.ndarray) -> np.ndarray:
+    """0–1: how far a place is believed where the anchor's picture misfits so much."""
+    return np.asarray(np.exp(-DOUBT * np.maximum(0, misfit - FITS)))
+
+
+def _bounded(rest: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """What motion between neighbouring frames (n, m, 2) px deviates from the subject's affine one, smooth, and the smaller the
+    more of the subject moves as one piece: what deviates more there is another thing's motion."""
+    length = np.sqrt((rest**2).sum(axis=-1))
+    as_one = float((weight * (length < 1)).sum() / max(float(weight.sum()), 1e-6))
+    limit = BENDS[0] + (BENDS[1] - BENDS[0]) * min(1.0, 2 * (1 - as_one))
+    rest = rest * np.minimum(1, limit / np.maximum(length, 1e-6))[..., None]
+    return spread(rest, weight, STEP_WINDOW, STEP_HOLD)
 
 
 def _around(alpha: np.ndarray) -> Nodes | None:
