@@ -8,7 +8,8 @@ functions, so they make the same bytes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -96,19 +97,49 @@ def read_motion(material: Material, spans: list[FrameRange], progress: Progress)
 
 
 def carry(material: Material, spans: list[MaskSpan], progress: Progress) -> None:
-    """Carries masks over the spans and leaves them as record sets."""
-    read_motion(material, [span.range for span in spans], progress)
+    """Carries masks over the spans and leaves them as record sets; spans that have one answer are carried together."""
+    read_motion(material, [span.reach for span in spans], progress)
+    together: dict[object, list[MaskSpan]] = {}
     for span in spans:
-        carry_span(material, span, progress.part("Carrying masks", len(span.range)))
+        together.setdefault(span.problem, []).append(span)
+    for alike in together.values():
+        carry_spans(material, alike, progress.part("Carrying masks", sum(len(span.range) for span in alike)))
 
 
-def carry_span(material: Material, span: MaskSpan, step: Step) -> None:
-    given = {frame: decode_png(material.objects.get(key)) for frame, key in span.given}
-    with material.workspace.scratch() as scratch, RecordWriter(material.workspace.masks(span.key), resume=False) as records:
-        masks = carry_masks(material.steps, material.project.video.size, given, span.range, step=step, scratch=scratch)
-        for frame, alpha in masks:
-            records.append(frame, seal(frame, encode_png(alpha)))
-        records.finish({"range": [span.range.start, span.range.stop]})
+def carry_spans(material: Material, spans: list[MaskSpan], step: Step) -> None:
+    """Carries the masks of spans with the same problem. `meta["confidence"]` holds one number 0–1 for each frame."""
+    span, problem = spans[0].range, spans[0].problem[1]
+    given = {subject: _Marked(material, dict(marks)) for subject, marks in problem}
+    told: dict[str, list[float]] = {one.key: [] for one in spans}
+    with ExitStack() as stack:
+        scratch = stack.enter_context(material.workspace.scratch())
+        writers = {one.key: RecordWriter(material.workspace.masks(one.key), resume=False) for one in spans}
+        for writer in writers.values():
+            stack.enter_context(writer)
+        wanted = tuple(one.subject for one in spans)
+        size = material.project.video.size
+        for frame, masks in carry_masks(material.steps, size, given, span, step=step, scratch=scratch, wanted=wanted):
+            for one in spans:
+                writers[one.key].append(frame, seal(frame, encode_png(masks[one.subject].alpha)))
+                told[one.key].append(round(masks[one.subject].confidence, 3))
+        for key, writer in writers.items():
+            writer.finish({"range": [span.start, span.stop], "confidence": told[key]})
+
+
+class _Marked(Mapping[FrameIndex, np.ndarray]):
+    """A subject's given masks by frame, read when they are asked for."""
+
+    def __init__(self, material: Material, keys: dict[FrameIndex, str]) -> None:
+        self._objects, self._keys = material.objects, keys
+
+    def __getitem__(self, frame: FrameIndex) -> np.ndarray:
+        return decode_png(self._objects.get(self._keys[frame]))
+
+    def __iter__(self) -> Iterator[FrameIndex]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 # --- propagation ------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ only what it touches, and equal keys mean equal bytes (DESIGN: redo only what ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from types import MappingProxyType
@@ -16,20 +17,38 @@ from typing import Any
 from engine.methods import card
 from engine.methods.base import Segment
 from engine.project import Project
-from engine.types import Anchor, FrameIndex, FrameRange, Keyframe
+from engine.types import Anchor, FrameIndex, FrameRange
 from engine.workspace import content_key
+
+Marks = tuple[tuple[FrameIndex, str], ...]
+"""(frame, object key of its mask), in order."""
+OTHERS_WITHIN = (3, 60)  # a mark of another subject further away than so many lengths of the span, and frames, is not looked at
 
 
 @dataclass(frozen=True, slots=True)
 class MaskSpan:
     """A stretch over which a mask is carried from the marked frames at its ends.
 
-    `given` holds (frame, object key of its mask) for one or both ends; `range` includes them.
+    `given` holds (frame, object key of its mask) for one or both ends; `range` includes them. `others` are the marks of the
+    other subjects that say where these are meanwhile: those in the range and the next ones before and after it.
     """
 
     range: FrameRange
-    given: tuple[tuple[FrameIndex, str], ...]
+    given: Marks
     key: str
+    subject: int = 1
+    others: tuple[tuple[int, Marks], ...] = ()
+
+    @property
+    def problem(self) -> tuple[FrameRange, tuple[tuple[int, Marks], ...]]:
+        """Spans of different subjects with the same one are answered together."""
+        return self.range, tuple(sorted([(self.subject, self.given), *self.others]))
+
+    @property
+    def reach(self) -> FrameRange:
+        """The frames that are looked at: from the first to the last mark, and the range."""
+        frames = [frame for _, marks in self.problem[1] for frame, _ in marks]
+        return FrameRange(min(self.range.start, *frames), max(self.range.stop, *(frame + 1 for frame in frames)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,22 +76,25 @@ def mask_spans(project: Project, cuts: list[FrameIndex], subject: int) -> list[M
     """
     spans = []
     for shot in shots(project, cuts):
-        marked = [key for key in project.marked(subject) if key.frame in shot]
+        marked = _marks(project, subject, shot)
         if not marked:
             continue
+        rivals = [(one.id, _marks(project, one.id, shot)) for one in project.subjects if one.id != subject]
         wanted = shot.meet(project.range)
-        first, last = marked[0].frame, marked[-1].frame
+        first, last = marked[0][0], marked[-1][0]
         start, stop = (min(wanted.start, first), max(wanted.stop, last + 1)) if len(wanted) else (first, last + 1)
-        pairs: list[tuple[Keyframe | None, Keyframe | None]] = list(pairwise(marked))
+        pairs = pairwise(marked)
+        stretches: list[tuple[FrameRange, Marks]] = [(FrameRange(a[0], b[0] + 1), (a, b)) for a, b in pairs]
         if first > start:
-            pairs.insert(0, (None, marked[0]))
+            stretches.insert(0, (FrameRange(start, first + 1), (marked[0],)))
         if last < stop - 1:
-            pairs.append((marked[-1], None))
-        for left, right in pairs:
-            span = FrameRange(left.frame if left else start, right.frame + 1 if right else stop)
-            given = tuple((key.frame, key.mask) for key in (left, right) if key and key.mask)
-            spans.append(_mask_span(project, span, given))
+            stretches.append((FrameRange(last, stop), (marked[-1],)))
+        spans += [_mask_span(project, span, given, subject, rivals) for span, given in stretches]
     return spans
+
+
+def _marks(project: Project, subject: int, shot: FrameRange) -> Marks:
+    return tuple((key.frame, key.mask) for key in project.marked(subject) if key.mask and key.frame in shot)
 
 
 def grown_spans(project: Project, segment: Segment) -> list[MaskSpan]:
@@ -86,9 +108,30 @@ def grown_spans(project: Project, segment: Segment) -> list[MaskSpan]:
     ]
 
 
-def _mask_span(project: Project, span: FrameRange, given: tuple[tuple[FrameIndex, str], ...]) -> MaskSpan:
-    key = content_key(what="mask", clip=project.video.digest, range=[span.start, span.stop], given=[list(one) for one in given])
-    return MaskSpan(span, given, key)
+def _mask_span(
+    project: Project, span: FrameRange, given: Marks, subject: int = 1, rivals: Sequence[tuple[int, Marks]] = ()
+) -> MaskSpan:
+    others: tuple[tuple[int, Marks], ...] = ()
+    if len(given) < len(span):
+        near = [(number, _near(marks, span)) for number, marks in rivals]
+        others = tuple((number, marks) for number, marks in near if marks)
+    parts: dict[str, Any] = {"range": [span.start, span.stop], "given": [list(one) for one in given]}
+    if others:
+        parts |= {"subject": subject, "others": [[number, [list(one) for one in marks]] for number, marks in others]}
+    key = content_key(what="mask", clip=project.video.digest, **parts)
+    return MaskSpan(span, given, key, subject if others else 1, others)
+
+
+def _near(marks: Marks, span: FrameRange) -> Marks:
+    """The marks in the span, and the next ones before and after it where they are not too far away."""
+    far = OTHERS_WITHIN[0] * len(span) + OTHERS_WITHIN[1]
+    frames = [frame for frame, _ in marks]
+    first, stop = bisect_left(frames, span.start), bisect_left(frames, span.stop)
+    if first > 0 and (first == len(frames) or frames[first] != span.start) and span.start - frames[first - 1] <= far:
+        first -= 1
+    if stop < len(frames) and (stop == 0 or frames[stop - 1] != span.stop - 1) and frames[stop] - span.stop < far:
+        stop += 1
+    return marks[first:stop]
 
 
 def plan(project: Project, cuts: list[FrameIndex], shared: Mapping[FrameIndex, Shared] = NOTHING) -> list[Segment]:

@@ -1,24 +1,26 @@
-"""Carrying masks through a stretch of a shot, both ways.
+"""Carrying the masks of several subjects through a stretch of a shot, both ways and together.
 
-From frame to frame the mask goes along the motion, then colour decides where motion cannot be believed: near the
-outline, and where forward and backward flow disagree. What comes out is the start of the next step.
+From frame to frame each mask goes along its subject's motion; then what is near each place, what the subject looks like and
+what everything else looks like decide, and the subjects share every pixel between them, so that none takes another's. What
+comes out is the start of the next step. A subject that is hidden or has left is looked for until it is seen again.
 
     part                                                                   where
-    ------------------------------------------------------------------     --------------------------
-    one step of motion, with its forward–backward check                    `Carrier.advance`
-    the subject as one piece, where single pixels' motion fails            `_moved_as_one`
+    ------------------------------------------------------------------     ----------------------------------
+    one step of a subject's own motion, with its forward–backward check    engine/tracking/mask_motion.py
     colours of subject and surroundings, overall and place by place        engine/tracking/appearance.py
-    the decision: odds of all three, smoothed along the picture's edges    `Carrier._decide`
+    patches that were seen of each subject and of everything else          engine/tracking/mask_memory.py
+    the decision: odds of all of these, shared between the subjects        engine/tracking/mask_step.py
+    a lost subject found again                                             engine/tracking/mask_find.py
     two passes meet between two given frames                               `carry_masks`, `_meet`
     the outline at full size                                               engine/segmentation/outline.py
 
-A soft mask is (h, w) float32 0–1 at motion scale; odds are logarithms, 0 = undecided.
+A soft mask is (h, w) float32 0–1 at motion scale.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,70 +28,63 @@ import cv2
 import numpy as np
 
 from engine.media.records import RecordReader, RecordWriter
-from engine.motion.flow import consistency, grid, sample
 from engine.motion.steps import Steps
-from engine.pictures import Pictures
-from engine.segmentation.outline import full_outline, guided
-from engine.tracking.appearance import Palette, colour_bins, local_odds
+from engine.segmentation.outline import full_outline
+from engine.tracking.appearance import Palette
+from engine.tracking.mask_memory import PatchMemory
+from engine.tracking.mask_step import Carrier, Look, Looks, learn_given, learn_rest
 from engine.types import FrameIndex, FrameRange
 
-BY_MOTION, BY_PLACE, BY_COLOUR = 1.2, 1.0, 0.35  # weights of the three voices
-SURE = 3.0  # odds that motion alone can give
-REACH = 10.0  # px at motion scale: no mask changes further than this from where motion puts it
-EDGE_RADIUS, EDGE_EPSILON = 4, 4e-4  # of the smoothing along edges
-SPECK = 0.05  # parts smaller than this share of the largest are noise
-HOLE = 0.02
-SAMPLES = 1200
-INLIER = 1.5  # px
+LEARNT_FROM = 16  # given frames, or up to twice as many: spread over all that there are
+
+Given = Mapping[int, Mapping[FrameIndex, np.ndarray]]
+"""By subject number (from 1) and frame: (H, W) uint8 alpha."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CarriedMask:
+    """alpha (H, W) uint8; confidence 0–1: 1 on given frames, lower the further and the less surely it was carried."""
+
+    alpha: np.ndarray
+    confidence: float
 
 
 def carry_masks(
     steps: Steps,
     size: tuple[int, int],
-    given: dict[FrameIndex, np.ndarray],
+    given: Given,
     span: FrameRange,
     *,
     step: Callable[[int, int], None],
     scratch: Path,
-) -> Iterator[tuple[FrameIndex, np.ndarray]]:
-    """Yields (frame, (H, W) uint8 alpha) for every frame of the span, in order; given frames exactly as given.
+    wanted: tuple[int, ...] | None = None,
+) -> Iterator[tuple[FrameIndex, dict[int, CarriedMask]]]:
+    """Yields (frame, masks by subject) for every frame of the span, in order; given frames exactly as given.
 
-    `steps` holds the clip's motion over the span. `given` holds masks at one or both ends of the span, or one anywhere
-    in it. The span must not cross a cut. `step` is called once per frame and pass and may raise Cancelled. Working files
-    go to the folder `scratch`.
+    `given` holds at least one mask; masks of frames outside the span are where other subjects come from. `steps` holds
+    the clip's motion over the span and up to those frames. Nothing of this may cross a cut. Only the `wanted` subjects
+    (all, where None) are yielded; what the others are asked for changes nothing in these. `step` is called once per frame and
+    pass and may raise Cancelled. Working files go to the folder `scratch`.
     """
-    frames = sorted(frame for frame in given if frame in span)
-    left, right = frames[0], frames[-1]
-    looks = _Looks(steps)
-    palette = Palette()
-    for frame in frames:
-        palette.learn(looks.at(frame).bins, _small(given[frame], looks.size))
-    # One pass runs back from the last given frame to the first (or the span's start), one forward the other way.
-    stop_back = left + 1 if left != right else span.start
-    tick = _Ticks(step, max(0, right - stop_back) + len(span))
-    store = _Store(scratch / "masks", looks.size)
-    carrier = Carrier(steps, looks.at(right), _small(given[right], looks.size), palette)
-    for frame in range(right - 1, stop_back - 1, -1):
-        carrier.advance(looks.at(frame))
-        store.put(frame, carrier.soft, carrier.trust)
+    run = _Run(steps, given)
+    marks = sorted({frame for masks in given.values() for frame in masks})
+    backwards = range(marks[-1], span.start - 1, -1) if marks[-1] > span.start else range(0)
+    forwards = range(min(marks[0], span.start), span.stop)
+    tick = _Ticks(step, len(backwards) + len(forwards))
+    store = _Store(scratch / "masks", run.looks.size)
+    for frame, carrier in run.walk(backwards):
+        if frame in span and carrier is not None:
+            store.put(frame, {number: (one.soft, one.trust) for number, one in carrier.subjects.items()})
         tick()
     store.finish()
-    forward: Carrier | None = None
-    for frame in span:
-        look = looks.at(frame)
-        if frame == left:
-            forward = Carrier(steps, look, _small(given[left], looks.size), palette)
-        elif forward is not None:
-            forward.advance(look)
+    chosen = tuple(given) if wanted is None else wanted
+    for frame, carrier in run.walk(forwards):
         tick()
-        if frame in given:
-            yield frame, given[frame]
+        if frame not in span:
             continue
-        ends = [] if forward is None else [(forward.soft, forward.trust * _nearness(frame, left, right))]
-        if stop_back <= frame < right:
-            soft, trust = store.get(frame)
-            ends.append((soft, trust * _nearness(frame, right, left)))
-        yield frame, _at_full_size(_meet(ends, look), steps.pictures, frame, size)
+        ends = {} if carrier is None else {number: (one.soft, one.trust) for number, one in carrier.subjects.items()}
+        met = run.meet(frame, ends, store.get(frame))
+        yield frame, {number: run.mask(number, frame, met, size) for number in chosen}
 
 
 class _Ticks:
@@ -103,44 +98,97 @@ class _Ticks:
         self._step(self._done, self._total)
 
 
-def _nearness(frame: FrameIndex, end: FrameIndex, other: FrameIndex) -> float:
+Soft = dict[int, tuple[np.ndarray, float]]
+"""By subject number: soft mask and trust 0–1."""
+
+
+class _Run:
+    """What both passes share: what is given, and what is known from it."""
+
+    def __init__(self, steps: Steps, given: Given) -> None:
+        self._steps, self._given = steps, given
+        self.looks = Looks(steps)
+        self._palettes = {number: Palette() for number in given}
+        self._memory = PatchMemory()
+        at: dict[FrameIndex, list[int]] = {}
+        for number, masks in given.items():
+            for frame in masks:
+                at.setdefault(frame, []).append(number)
+        frames = sorted(at)[:: max(1, len(at) // LEARNT_FROM)]
+        for frame in frames:
+            look, softs = self._marked(frame, at[frame])
+            for number, soft in softs.items():
+                self._palettes[number].learn(look.bins, soft)
+            learn_given(self._memory, look, softs)
+        # Frames on which every subject is marked say for sure what is none of them.
+        complete = [frame for frame in frames if len(at[frame]) == len(given)]
+        known = {} if complete else {number: self._known(number, min(given[number])) for number in given}
+        for frame in complete or frames:
+            absent = {number: memory for number, memory in known.items() if frame not in given[number]}
+            learn_rest(self._memory, *self._marked(frame, at[frame]), absent)
+
+    def _known(self, number: int, frame: FrameIndex) -> PatchMemory:
+        """A memory of one subject on one given frame alone."""
+        memory = self._memory.again()
+        learn_rest(memory, *self._marked(frame, [number]), {})
+        return memory
+
+    def _marked(self, frame: FrameIndex, numbers: list[int]) -> tuple[Look, dict[int, np.ndarray]]:
+        return self.looks.at(frame), {number: self._small(number, frame) for number in numbers}
+
+    def _small(self, number: int, frame: FrameIndex) -> np.ndarray:
+        """(h, w) float32 0–1: a given mask."""
+        alpha = cv2.resize(self._given[number][frame], self.looks.size[::-1], interpolation=cv2.INTER_AREA)
+        return alpha.astype(np.float32) / 255
+
+    def walk(self, frames: range) -> Iterator[tuple[FrameIndex, Carrier | None]]:
+        """One pass: the carrier in each frame; None before the first given frame."""
+        carrier: Carrier | None = None
+        for frame in frames:
+            fresh = {number: self._small(number, frame) for number, masks in self._given.items() if frame in masks}
+            if carrier is not None:
+                carrier.advance(self.looks.at(frame))
+            elif fresh:
+                carrier = Carrier(self._steps, self.looks.at(frame), self._memory.again())
+            if carrier is not None:
+                for number, soft in fresh.items():
+                    carrier.put(number, soft, self._palettes[number])
+            yield frame, carrier
+
+    def meet(self, frame: FrameIndex, forward: Soft, backward: Soft) -> Soft:
+        """Soft masks from one or both passes by weight: trust, and how near the given frame is that they come from."""
+        met: Soft = {}
+        for number, masks in self._given.items():
+            left = max((mark for mark in masks if mark <= frame), default=None)
+            right = min((mark for mark in masks if mark >= frame), default=None)
+            ends = []
+            if left is not None and number in forward:
+                ends.append((*forward[number], _nearness(frame, left, right)))
+            if right is not None and number in backward and right != left:
+                ends.append((*backward[number], _nearness(frame, right, left)))
+            if not ends:
+                continue
+            total = sum(trust * near for _, trust, near in ends)
+            soft = sum(soft * (trust * near / max(total, 1e-9)) for soft, trust, near in ends)
+            trust = max(trust for _, trust, _ in ends)
+            met[number] = np.asarray(soft, np.float32), trust
+        crowd = np.maximum(1, sum((soft for soft, _ in met.values()), np.zeros(self.looks.size, np.float32)))
+        return {number: (soft / crowd, trust) for number, (soft, trust) in met.items()}
+
+    def mask(self, number: int, frame: FrameIndex, met: Soft, size: tuple[int, int]) -> CarriedMask:
+        if frame in self._given[number]:
+            return CarriedMask(self._given[number][frame], 1.0)
+        if number not in met:
+            return CarriedMask(np.zeros(size, np.uint8), 0.0)
+        soft, trust = met[number]
+        alpha = full_outline(self._steps.pictures.gray(frame), soft)
+        full = alpha if alpha.shape == size else cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_LINEAR)
+        return CarriedMask(full, trust)
+
+
+def _nearness(frame: FrameIndex, end: FrameIndex, other: FrameIndex | None) -> float:
     """1 at `end`, 0 at the other end; 1 where there is only one."""
-    return 1.0 if end == other else 1 - abs(frame - end) / abs(other - end)
-
-
-def _small(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) float32 0–1."""
-    return cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-
-
-def _at_full_size(soft: np.ndarray, pictures: Pictures, frame: FrameIndex, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8."""
-    alpha = full_outline(pictures.gray(frame), soft)
-    return alpha if alpha.shape == size else cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-# --- pictures at motion scale -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Look:
-    """One frame at motion scale: bins (h, w) int32 (colour), guide (h, w) float32 0–1."""
-
-    frame: FrameIndex
-    bins: np.ndarray
-    guide: np.ndarray
-
-
-class _Looks:
-    """Fetches frames at motion scale."""
-
-    def __init__(self, steps: Steps) -> None:
-        self._pictures, self.size = steps.pictures, steps.size
-
-    def at(self, frame: FrameIndex) -> Look:
-        rgb = cv2.resize(self._pictures.rgb(frame), self.size[::-1], interpolation=cv2.INTER_AREA)
-        gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        return Look(frame, colour_bins(rgb), gray.astype(np.float32) / 255)
+    return 1.0 if other is None or end == other else 1 - abs(frame - end) / abs(other - end)
 
 
 class _Store:
@@ -151,105 +199,23 @@ class _Store:
         self._writer = RecordWriter(folder, resume=False)
         self._reader: RecordReader | None = None
 
-    def put(self, frame: FrameIndex, soft: np.ndarray, trust: float) -> None:
-        head = np.float32(trust).tobytes()
-        self._writer.append(frame, head + zlib.compress(np.rint(soft * 255).astype(np.uint8).tobytes(), 1))
+    def put(self, frame: FrameIndex, softs: Soft) -> None:
+        heads = np.array([(number, trust) for number, (_, trust) in softs.items()], "<f8").tobytes()
+        pictures = b"".join(np.rint(soft * 255).astype(np.uint8).tobytes() for soft, _ in softs.values())
+        self._writer.append(frame, len(softs).to_bytes(4, "little") + heads + zlib.compress(pictures, 1))
 
     def finish(self) -> None:
         self._writer.finish()
         self._reader = RecordReader(self._folder)
 
-    def get(self, frame: FrameIndex) -> tuple[np.ndarray, float]:
+    def get(self, frame: FrameIndex) -> Soft:
+        """What was put there; nothing where nothing was."""
         assert self._reader is not None, "get before finish"
+        if frame not in self._reader:
+            return {}
         blob = self._reader.get(frame)
-        soft = np.frombuffer(zlib.decompress(blob[4:]), np.uint8).reshape(self._size).astype(np.float32) / 255
-        return soft, float(np.frombuffer(blob[:4], np.float32)[0])
-
-
-# --- one pass ---------------------------------------------------------------------------------------------
-
-
-class Carrier:
-    """A soft mask on its way from a given frame.
-
-    `soft` (h, w) float32 0–1 of the current frame; `trust` 0–1 falls with every step, faster where the step was doubtful.
-    """
-
-    def __init__(self, steps: Steps, look: Look, soft: np.ndarray, palette: Palette) -> None:
-        self._steps, self._look, self._palette = steps, look, palette
-        self._pixels = grid(steps.size)
-        self.soft, self.trust = soft, 1.0
-
-    def advance(self, look: Look) -> None:
-        """Goes on to the neighbouring frame."""
-        before, self._look = self._look, look
-        if self.soft.max() < 0.5:
-            self.soft = np.zeros_like(self.soft)
-            return
-        there, back = self._steps.flow(look.frame, before.frame), self._steps.flow(before.frame, look.frame)
-        agree = consistency(there, back, self._pixels)
-        by_flow = sample(self.soft, self._pixels + there)
-        as_one = _moved_as_one(self.soft, self._pixels, back)
-        moved = by_flow if as_one is None else agree * by_flow + (1 - agree) * as_one
-        heard = agree if as_one is None else np.maximum(agree, 0.5)
-        soft = self._decide(before, back, moved, heard)
-        sure = float(np.abs(2 * soft - 1)[moved > 0.02].mean()) if (moved > 0.02).any() else 1.0
-        self.trust *= 0.9 + 0.1 * sure
-        self.soft = soft
-
-    def _decide(self, before: Look, back: np.ndarray, moved: np.ndarray, heard: np.ndarray) -> np.ndarray:
-        """(h, w) soft mask from where motion puts it, colours near each place and colours overall."""
-        sharp = np.abs(2 * self.soft - 1)
-        places = (self._pixels + back).reshape(-1, 2)
-        by_place = local_odds(places, before.bins.ravel(), self.soft.ravel(), sharp.ravel(), self._look.bins)
-        by_motion = SURE * np.clip(2 * cv2.GaussianBlur(moved, (0, 0), 1.5) - 1, -1, 1) * heard
-        odds = BY_MOTION * by_motion + BY_PLACE * by_place + BY_COLOUR * self._palette.odds(self._look.bins)
-        odds = np.clip(odds, -SURE, SURE)
-        inside = (moved >= 0.5).astype(np.uint8)
-        if inside.any() and not inside.all():
-            odds[cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3) > REACH] = -SURE
-            odds[(cv2.distanceTransform(inside, cv2.DIST_L2, 3) > REACH) & (heard > 0.5)] = SURE
-        odds = guided(self._look.guide, odds.astype(np.float32), EDGE_RADIUS, EDGE_EPSILON)
-        return _kept_parts(np.clip(0.5 + 0.35 * odds, 0, 1).astype(np.float32))
-
-
-def _moved_as_one(soft: np.ndarray, pixels: np.ndarray, back: np.ndarray) -> np.ndarray | None:
-    """(h, w) soft mask moved by one robust affine motion; None where it does not move as one piece.
-
-    `back` leads from the mask's frame to the new one.
-    """
-    ys, xs = np.nonzero(soft > 0.5)
-    if len(ys) < 50:
-        return None
-    chosen = np.random.default_rng(0).choice(len(ys), min(SAMPLES, len(ys)), replace=False)
-    here = pixels[ys[chosen], xs[chosen]]
-    cv2.setRNGSeed(0)
-    matrix, inliers = cv2.estimateAffine2D(
-        here, here + back[ys[chosen], xs[chosen]], method=cv2.RANSAC, ransacReprojThreshold=INLIER
-    )
-    if matrix is None or inliers.mean() < 0.6 or not 0.7 < np.linalg.det(matrix[:, :2]) < 1.4:
-        return None
-    return cv2.warpAffine(soft, matrix, soft.shape[::-1])
-
-
-def _kept_parts(soft: np.ndarray) -> np.ndarray:
-    """Without specks and pinholes."""
-    inside = (soft >= 0.5).astype(np.uint8)
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-    if count > 2:
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        small = 1 + np.flatnonzero(areas < SPECK * areas.max())
-        soft = np.where(np.isin(parts, small), 0, soft)
-    return np.where(soft < 0.05, 0, soft).astype(np.float32)
-
-
-# --- both passes ------------------------------------------------------------------------------------------
-
-
-def _meet(ends: list[tuple[np.ndarray, float]], look: Look) -> np.ndarray:
-    """(h, w) soft mask from one or both passes by weight; where they differ, the picture's edges decide."""
-    if len(ends) == 1:
-        return ends[0][0]
-    total = sum(weight for _, weight in ends)
-    mixed = sum(soft * (weight / max(total, 1e-9)) for soft, weight in ends)
-    return np.asarray(mixed, np.float32)
+        count = int.from_bytes(blob[:4], "little")
+        heads = np.frombuffer(blob[4 : 4 + 16 * count], "<f8").reshape(count, 2)
+        softs = np.frombuffer(zlib.decompress(blob[4 + 16 * count :]), np.uint8).reshape(count, *self._size)
+        pairs = zip(heads, softs, strict=True)
+        return {int(number): (soft.astype(np.float32) / 255, float(trust)) for (number, trust), soft in pairs}
