@@ -1,10 +1,12 @@
 """Built-in effects: nothing outside the mask, shading kept, wrong settings named."""
 
+from dataclasses import dataclass, field
+
 import cv2
 import numpy as np
 import pytest
 
-from engine.effects import EFFECTS, apply_effect
+from engine.effects import EFFECTS, apply_effect, checked_config
 from engine.errors import RecipeError
 
 SIZE = (48, 64)
@@ -77,3 +79,15 @@ WRONG = [
 def test_wrong_settings_are_named(name, config, says):
     with pytest.raises(RecipeError, match=says):
         apply_effect(name, picture(), soft_mask(), config)
+
+
+def test_whole_numbers_stay_whole():
+    """A setting that counts something takes 8 and 8.0, not 8.5."""
+
+    @dataclass(frozen=True)
+    class Counted:
+        steps: int = field(default=4, metadata={"min": 1, "max": 50})
+
+    assert checked_config(Counted, {"steps": 8.0}, "this").steps == 8
+    with pytest.raises(RecipeError, match="whole number"):
+        checked_config(Counted, {"steps": 8.5}, "this")

@@ -74,4 +74,8 @@ def _checked(value: Any, field: Any, where: str) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not about["min"] <= value <= about["max"]:
         raise RecipeError(f"{what} must be a number from {about['min']:g} to {about['max']:g}, not {str(value)[:40]}.")
+    if field.type in (int, "int"):
+        if value != int(value):
+            raise RecipeError(f"{what} must be a whole number, not {value}.")
+        return int(value)
     return value

@@ -58,7 +58,11 @@ class MotionConfig:
 class FlowAnchorConfig:
     backbone: str = field(
         default="bundled",
-        metadata={"kind": "choice", "choices": ("bundled", "analytic"), "help": "The text-to-video model that edits."},
+        metadata={
+            "kind": "choice",
+            "choices": ("bundled", "wan2.1-1.3b", "wan2.1-14b", "wan2.2-5b"),
+            "help": "The text-to-video model that edits.",
+        },
     )
     steps: int = field(default=25, metadata={"min": 1, "max": 50, "help": "Noise levels of the model: more is finer and slower."})
     skip: int = field(

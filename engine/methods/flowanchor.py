@@ -39,6 +39,7 @@ from engine.diffusion.attention import AttentionSite, Untouched
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Text
 from engine.diffusion.flow import blend, guided, velocity_of
 from engine.diffusion.masks import causal, latent_frames, pool
+from engine.diffusion.memory import in_shorter_windows
 from engine.diffusion.pictures import fit, lay, working_size
 from engine.diffusion.windows import SharedNoise, Window, agree, cross_fade, plan_windows
 from engine.errors import MethodError
@@ -51,6 +52,13 @@ F0 = 21
 GUIDANCE = {"analytic": (1.0, 1.0), "bundled": (1.0, 3.0)}
 """(source, target) where a model does not go with Wan's. Our choice for the bundled one: more burns what the mask leaves out."""
 WAN_GUIDANCE = (5.0, 10.0)
+UNWANTED = {
+    "wan": "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，"
+    "最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，"
+    "画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，"
+    "三条腿，背景人很多，倒着走"
+}
+"""What guidance leads away from, beside the prompts: Wan's published negative prompt; nothing for models without one."""
 SMALL_AREA, WAN_AREA = 64 * 64, 480 * 832
 """Pixels of a frame that those models, and Wan's, are shown."""
 
@@ -182,7 +190,7 @@ def ask(model: DiffusionBackbone, edit: Edit, config: Any) -> Asked:
         raise MethodError(f"FlowAnchor has no {which} prompt: write {what}, in the same words but for the edit.")
     if before == after:
         raise MethodError("FlowAnchor's two prompts are the same: change the words of the target prompt that are to be edited.")
-    texts = [model.encode_text(prompt) for prompt in (before, after, "")]
+    texts = [model.encode_text(prompt) for prompt in (before, after, UNWANTED.get(model.name, ""))]
     embeddings = texts[1].embeddings[0]
     target = torch.zeros(len(embeddings), dtype=torch.bool, device=embeddings.device)
     target[words_to_edit(texts[0], texts[1], edit.target_words)] = True
@@ -238,8 +246,9 @@ class Editing:
         return conditional if scale == 1 else guided(self._velocity(z, t, self.asked.nothing, part), conditional, scale)
 
     def _refinement(self, part: Part) -> Refinement:
-        asked = self.asked
-        return Refinement(part.tokens, asked.target, asked.real, self.config.beta_text, self.config.beta_space_time)
+        device = part.tokens.device
+        target, real = self.asked.target.to(device), self.asked.real.to(device)
+        return Refinement(part.tokens, target, real, self.config.beta_text, self.config.beta_space_time)
 
 
 @torch.no_grad()
@@ -306,7 +315,8 @@ class FlowAnchor:
     def render(self, shot: Shot, segment: Segment, prepared: Prepared, context: Context) -> Rendered:
         """Every frame of the segment and the right anchor's, in order. MethodError: prompts or model will not do."""
         span = FrameRange(segment.start, segment.stop + (segment.right is not None))
-        return _rendered(shot, span, prepared, context)
+        model = context.backbone(prepared.config.backbone)
+        return in_shorter_windows(model, lambda: _rendered(shot, span, prepared, context))
 
     def take(self, shot: Shot, frame: FrameIndex, config: Any, context: Context) -> np.ndarray:
         """The edit of that frame alone, a clip of one: γ_F = 0."""
