@@ -9,7 +9,7 @@ import pytest
 
 from engine.backbones import wan
 from engine.backbones.analytic import AnalyticBackbone
-from engine.diffusion.backbone import OutOfMemory
+from engine.diffusion.backbone import DiffusionBackbone, OutOfMemory
 from engine.errors import MethodError
 from engine.methods import flowanchor as fa
 from engine.methods.base import Context, Segment, Shot
@@ -53,7 +53,7 @@ def shot(frames: int, edit: Edit, anchors: tuple[int, ...] = ()) -> tuple[Shot, 
     return made, source
 
 
-def context(tmp_path: Path, model: AnalyticBackbone, warned: list[str] | None = None) -> Context:
+def context(tmp_path: Path, model: DiffusionBackbone, warned: list[str] | None = None) -> Context:
     said = [] if warned is None else warned
     return Context(lambda done, total: None, 0, tmp_path, tmp_path, lambda name: model, warn=said.append)
 

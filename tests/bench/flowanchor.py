@@ -43,6 +43,7 @@ from engine.world.draw import draw
 from engine.world.edits import Edits, edits
 from engine.world.scene import Lot, sample
 from engine.world.words import COLOUR_RGB, SHAPES
+from tests.bench import flowanchor_wan
 from tests.bench.harness import Figure, Report, say
 
 FRAMES, SIZE = 17, (64, 64)
@@ -91,6 +92,7 @@ def _figures() -> Iterator[Figure]:
             yield Figure(f"join_{variant}_{frames}", "jump of the change at joins, to elsewhere", "times", 1.5)
     yield Figure("time_ratio", "full, to plain flow editing", "times", 1.15)
     yield Figure("memory_ratio", "the same, peak of what a step holds", "times", 1.2)
+    yield from flowanchor_wan.figures()
 
 
 FIGURES = tuple(_figures())
@@ -232,6 +234,7 @@ def run(report: Report, options: argparse.Namespace) -> None:
         _sweeps(report, model, several[:few])
     _long(report, cases("bundled", few, options.seed, max(LONG)))
     _cost(report, cases("bundled", 1, options.seed, FRAMES)[0])
+    flowanchor_wan.run(report)
     report.note(f"{count} scenes of {FRAMES} frames, {few} for curves, sweeps and long clips; seed {options.seed}; {Config()}.")
 
 
