@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any
 
-from engine import Project, RecipeError, acts
+from engine import Project, RecipeError, acts, point_acts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ ACTIONS: dict[str, Action] = {
     "remove_point": _row("Remove click", acts.remove_point, "frame subject index", marks=True),
     "set_box": _row("Box", acts.set_box, "frame subject box", key="U", marks=True),
     "add_stroke": _row("Stroke", acts.add_stroke, "frame subject xy radius mode", key="B", marks=True),
+    "add_lasso": _row("Lasso", acts.add_lasso, "frame subject xy mode", key="L", marks=True),
+    "add_track_point": _row("Tracked point", point_acts.add_track_point, "frame subject x y", key="R", marks=True),
+    "place_track_point": _row("Place tracked point", point_acts.place_track_point, "frame subject point x y seen", marks=True),
+    "free_track_point": _row("Forget place of tracked point", point_acts.free_track_point, "frame subject point", marks=True),
+    "remove_track_point": _row("Remove tracked point", point_acts.remove_track_point, "subject point", marks=True),
     "clear_keyframe": _row("Clear marks on frame", acts.clear_keyframe, "frame subject", marks=True),
     "lock_keyframe": _row("Lock marks", acts.lock_keyframe, "frame subject locked"),
     "add_subject": _row("Add subject", acts.add_subject, "name"),

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from app.session import Session
 from app.store import SessionStore, UnknownProject
 from app.view import pack_view
-from engine import EngineError, Job, RecipeError, layer_of, mask_png, poster_of, sound_file, summary_of
+from engine import EngineError, Job, RecipeError, layer_of, mask_png, poster_of, sound_file, summary_of, track_values
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 ASSET_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
@@ -96,6 +96,7 @@ def build_api(store: SessionStore) -> Starlette:
             Route(f"{base}/instant/{{frame}}.jpg", project(_instant)),
             Route(f"{base}/object/{{key}}.png", project(_object)),
             Route(f"{base}/mask/{{subject}}/{{frame}}.png", project(_mask)),
+            Route(f"{base}/tracks/{{subject}}", project(_tracks)),
             Route(f"{base}/preview/{{subject}}/{{frame}}.png", project(_preview)),
             Route(f"{base}/times", project(_times)),
             Route(f"{base}/audio", project(_audio)),
@@ -260,6 +261,15 @@ def _mask(session: Session, request: Request, body: dict[str, Any]) -> Response:
     if alpha is None:
         raise NotHere("The mask is not carried to this frame yet.")
     return Response(mask_png(alpha), media_type="image/png", headers=FRESH)
+
+
+def _tracks(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """Float32 [points, frames of the range, 3]: x, y, confidence of the subject's tracked points; NaN = not known yet."""
+    subject = _number(request.path_params["subject"])
+    if subject not in {one.id for one in session.editor.project.subjects}:
+        raise NotHere("There is no such subject in this project.")
+    values = track_values(session.material, subject).astype("<f4")
+    return Response(values.tobytes(), media_type="application/octet-stream", headers=FRESH)
 
 
 def _preview(session: Session, request: Request, body: dict[str, Any]) -> Response:

@@ -28,6 +28,7 @@ from engine import (
     clean_cache,
     find_clip,
     overview,
+    points_to_follow,
     spans_to_carry,
 )
 
@@ -251,7 +252,7 @@ class Session:
         self._stop_timer()
         if self.editor.why_read_only:
             return
-        wanted = {span.key for span in spans_to_carry(self.material)}
+        wanted = set(self._to_carry())
         for job in self.jobs.of(self.editor.journal):
             if job.active and job.kind == "carry" and not wanted <= set(job.args.get("spans", ())):
                 self.jobs.cancel(job)
@@ -260,12 +261,16 @@ class Session:
             self._timer.daemon = True
             self._timer.start()
 
+    def _to_carry(self) -> list[str]:
+        """Keys of what follows from marks and is not computed yet: stretches of masks and of tracked points."""
+        return sorted([*(span.key for span in spans_to_carry(self.material)), *points_to_follow(self.material)])
+
     def carry(self) -> Job | None:
         """Carries what is not carried yet, unless that is being done. None when there is nothing to do."""
         material = self.material
         if material.pack is None or not material.pack.complete or self.editor.why_read_only:
             return None
-        wanted = sorted(span.key for span in spans_to_carry(material))
+        wanted = self._to_carry()
         if not wanted or any(job.active and job.kind != "prepare" for job in self.jobs.of(self.editor.journal)):
             return None
         return self.submit("carry", {"spans": wanted})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import Job, MaskSpan, Material, Overview, Project, Segment
+from engine import Job, MaskSpan, Material, Overview, Project, Segment, tracks_key
 
 
 def view_of(identity: str, rev: int, material: Material, labels: tuple[str | None, str | None], subject: int) -> dict[str, Any]:
@@ -65,7 +65,19 @@ def _subject_view(material: Material, subject: int) -> dict[str, Any]:
             for key in keyframes
         ],
         "carried": _carried_view(material, material.spans(subject)),
+        "tracks": _tracks_view(material, subject),
     }
+
+
+def _tracks_view(material: Material, subject: int) -> dict[str, Any] | None:
+    """The subject's tracked points with what was said about them; `key` changes with where they are."""
+    points = material.project.subject(subject).track_points
+    if not points:
+        return None
+    key, stale = tracks_key(material, subject)
+    span = material.project.range
+    said = [{"id": point.id, "spots": [list(spot) for spot in point.spots]} for point in points]
+    return {"key": key, "stale": stale, "range": [span.start, span.stop], "points": said}
 
 
 def _carried_view(material: Material, spans: list[MaskSpan]) -> dict[str, Any] | None:

@@ -20,6 +20,36 @@ export function paintStroke(mask, width, height, points, radius, value) {
   return touched;
 }
 
+/**
+ * Sets `value` in `mask` where the closed polyline `points` winds round a pixel's centre, however often; on an edge the
+ * upper and left pixels belong to it. Returns the touched rectangle. The engine fills the very same pixels.
+ */
+export function fillArea(mask, width, height, points, value) {
+  const ys = points.map((point) => point[1]);
+  const xs = points.map((point) => point[0]);
+  const top = Math.max(0, Math.ceil(Math.min(...ys)));
+  const bottom = Math.min(height, Math.ceil(Math.max(...ys)));
+  for (let y = top; y < bottom; y++) {
+    const crossings = [];
+    for (let k = 0; k < points.length; k++) {
+      const [ax, ay] = points[k];
+      const [bx, by] = points[(k + 1) % points.length];
+      if (Math.min(ay, by) <= y && y < Math.max(ay, by)) crossings.push([ax + ((y - ay) * (bx - ax)) / (by - ay), by > ay ? 1 : -1]);
+    }
+    crossings.sort((a, b) => a[0] - b[0]);
+    let winding = 0;
+    for (let k = 0; k + 1 < crossings.length; k++) {
+      winding += crossings[k][1];
+      if (winding === 0) continue;
+      const from = Math.min(width, Math.max(0, Math.ceil(crossings[k][0])));
+      const to = Math.min(width, Math.max(0, Math.ceil(crossings[k + 1][0])));
+      if (to > from) mask.fill(value, y * width + from, y * width + to);
+    }
+  }
+  const left = Math.max(0, Math.ceil(Math.min(...xs)));
+  return [left, top, Math.min(width, Math.ceil(Math.max(...xs))), bottom];
+}
+
 function capsuleBounds([ax, ay], [bx, by], radius, width, height) {
   return [
     Math.max(0, Math.floor(Math.min(ax, bx) - radius)),

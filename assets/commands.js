@@ -39,6 +39,11 @@ export const COMMANDS = {
   rangeClear: (editor) => editor.act("set_range", { start: 0, stop: editor.view.clip.frames }),
 
   tool: (editor, name) => editor.setTool(name),
+  lasso(editor, _, event) {
+    const onTimeline = Boolean(event?.target.closest?.(".al-timeline"));
+    if (editor.playback.playing || onTimeline) return editor.playback.shuttle(1);
+    return editor.setTool("lasso");
+  },
   swap(editor) {
     if (editor.tool === "brush") editor.setTool("eraser");
     else if (editor.tool === "eraser") editor.setTool("brush");
@@ -60,6 +65,8 @@ export const COMMANDS = {
     return editor.act("lock_keyframe", { frame: editor.frame, subject: editor.view.subject, locked: !keyframe.locked });
   },
   clearKeyframe(editor) {
+    const { kind, subject, point } = editor.selection ?? {};
+    if (kind === "track") return editor.act("free_track_point", { frame: editor.frame, subject, point });
     if (!editor.keyframe()) return undefined;
     return editor.act("clear_keyframe", { frame: editor.frame, subject: editor.view.subject });
   },

@@ -25,6 +25,7 @@ import { Seeker } from "./seeker.js";
 import { FrameSource } from "./source.js";
 import { Stage } from "./stage.js";
 import { BRUSHES, Pointer } from "./tools.js";
+import { TrackStore } from "./tracks.js";
 
 const BASE = new URL("../", import.meta.url).href; // this file is served from <data plane>/static/
 const REST_MS = 150;
@@ -36,7 +37,7 @@ export class Editor extends EventTarget {
     super();
     Object.assign(this, { root, trigger, project: null, view: null, frame: -1, api: null, masks: null, overlay: null });
     Object.assign(this, { tool: "point", mode: "source", wipe: 0.5, subtract: false, radius: 14, colour: "#2050ff", opacity: 1 });
-    Object.assign(this, { showMasks: true, selection: null, draft: null, cursor: null, pending: [] });
+    Object.assign(this, { showMasks: true, selection: null, draft: null, cursor: null, pending: [], lasso: null, dragged: null });
     this.stats = { frame: -1, draws: 0, drawn: [] };
     this.panel = new Panel(this);
     const body = make("div", { class: "al-body" });
@@ -90,6 +91,7 @@ export class Editor extends EventTarget {
       current: () => ({ view: this.view, frame: this.frame, visible: this.showMasks && this.mode === "source" }),
       failed: (error) => this.notices.warn(`A mask cannot be shown (${error.message}).`),
     });
+    this.tracks = new TrackStore(url, this);
     this.paint = new PaintLayers(this.stage.layer, width, height);
     this.stage.setSize(width, height, view.pack.size ?? [height, width]);
     this.changed("open");
@@ -110,7 +112,7 @@ export class Editor extends EventTarget {
     this.playback.close();
     this.pictures?.close();
     this.masks?.close();
-    Object.assign(this, { view: null, frame: -1, selection: null, draft: null, pending: [] });
+    Object.assign(this, { view: null, frame: -1, selection: null, draft: null, pending: [], lasso: null, dragged: null });
   }
 
   /** Takes a view that the server sent. */
@@ -120,6 +122,7 @@ export class Editor extends EventTarget {
     this.root.dataset.rev = view.rev;
     this.notices.keep(view.read_only ?? "");
     if (this.mode !== "source" && JSON.stringify(editedAt(view, this.seeker.want)) !== shown) this.redraw();
+    this.tracks.take(view);
     this.overlay.draw();
     this.settling = this.masks.settle(view).then(() => this.overlay.draw());
     this.drawMarks();
@@ -215,7 +218,7 @@ export class Editor extends EventTarget {
     this.stats.drawn.push(frame);
     if (this.stats.drawn.length > DRAWN_KEPT) this.stats.drawn.shift();
     if (!moved) return;
-    if (this.selection && this.selection.frame !== frame) this.selection = null;
+    if (this.selection && this.selection.frame !== frame && this.selection.kind !== "track") this.selection = null;
     this.paint.show(frame);
     this.overlay.draw();
     this.drawMarks();
@@ -237,7 +240,7 @@ export class Editor extends EventTarget {
       await this.api.idle();
       await this.settling;
       await this.seeker.idle();
-      await this.overlay.idle();
+      await Promise.all([this.overlay.idle(), this.tracks.idle()]);
     } while (this.api.waiting || !this.seeker.settled);
   }
 
@@ -253,6 +256,7 @@ export class Editor extends EventTarget {
     const round = cursor && (BRUSHES.includes(tool) || tool === "paint");
     return {
       keyframes,
+      ...{ lasso: this.lasso, dragged: this.dragged, tracks: this.showMasks ? this.tracks.scene(view, frame) : [] },
       pending: this.pending.filter((point) => point.frame === frame),
       selection: this.selection,
       draft: this.draft,
@@ -268,7 +272,7 @@ export class Editor extends EventTarget {
 
   /** Changes state that only the page knows (tool options, selection …) and redraws what depends on it. */
   set(patch) {
-    const quiet = Object.keys(patch).every((name) => ["cursor", "draft"].includes(name));
+    const quiet = Object.keys(patch).every((name) => ["cursor", "draft", "lasso", "dragged"].includes(name));
     Object.assign(this, patch);
     if ("showMasks" in patch) this.overlay?.draw();
     this.drawMarks();

@@ -53,14 +53,42 @@ export class Marking {
   async brushDone(stroke) {
     await stroke.waiting;
     if (!stroke.mask) return;
-    const { frame, subject, xy, radius, mode } = stroke;
+    const { frame, subject, xy, radius, mode, filled } = stroke;
+    const [name, args] = filled ? ["add_lasso", { frame, subject, xy, mode }] : ["add_stroke", { frame, subject, xy, radius, mode }];
     stroke.state = "sent";
     const answer = await this.editor.send(async () => {
-      const view = await this.editor.api.act("add_stroke", { frame, subject, xy, radius, mode }, frame);
+      const view = await this.editor.api.act(name, args, frame);
       stroke.state = "stored"; // before the view is taken: its mask holds this stroke
       return view;
     });
     if (!answer) this.brushCancel(stroke);
+  }
+
+  /** The lasso is closed: what it surrounds is painted here at once and sent. */
+  lassoDone(stroke) {
+    this.editor.set({ lasso: null });
+    if (stroke.xy.length < 3) return undefined;
+    this.brushTo(stroke, stroke.xy);
+    return this.brushDone(stroke);
+  }
+
+  /** A point to be tracked, or with a `point` where that one is on this frame (`seen` false: hidden there). */
+  async placeTrack(x, y, point, seen = true) {
+    const { editor } = this;
+    const at = { frame: editor.frame, subject: await this.#subjectId(), x, y };
+    if (point !== undefined) await editor.act("place_track_point", { ...at, point, seen });
+    else await editor.act("add_track_point", at);
+    editor.set({ dragged: null });
+    const points = editor.subject()?.tracks?.points ?? [];
+    const id = point ?? points.at(-1)?.id;
+    if (id !== undefined) editor.select({ kind: "track", subject: at.subject, frame: at.frame, point: id });
+  }
+
+  /** A click was dragged elsewhere. */
+  async movePoint(index, x, y) {
+    const { editor } = this;
+    await editor.act("move_point", { frame: editor.frame, subject: editor.view.subject, index, x, y });
+    editor.set({ dragged: null });
   }
 
   brushCancel(stroke) {
@@ -91,7 +119,8 @@ export class Marking {
     }
     const { kind, ...at } = editor.selection;
     editor.select(null);
-    if (kind === "anchor") await editor.act("delete_anchor", at);
+    if (kind === "track") await editor.act("remove_track_point", { subject: at.subject, point: at.point });
+    else if (kind === "anchor") await editor.act("delete_anchor", at);
     else if (kind === "point") await editor.act("remove_point", at);
     else await editor.act("set_box", { ...at, box: null });
   }

@@ -46,6 +46,31 @@ export function drawBox(pen, box, view, colour, { selected = false, locked = fal
   }
 }
 
+/** A tracked point `one` of TrackStore.shown(): its trail, and where it is: filled = seen, hollow = hidden, ringed = said. */
+export function drawTrack(pen, one, view, colour, { selected = false, faded = false } = {}) {
+  const [x, y] = sourceToStage(one.x, one.y, view);
+  pen.save();
+  pen.globalAlpha = faded ? 0.5 : 1;
+  for (let k = 1; k < one.trail.length; k++) {
+    const [from, to] = [one.trail[k - 1], one.trail[k]];
+    const line = () => (pen.moveTo(...sourceToStage(from[0], from[1], view)), pen.lineTo(...sourceToStage(to[0], to[1], view)));
+    if (from[2] && to[2]) outline(pen, line, colour, 1.5, []);
+  }
+  outline(pen, () => pen.arc(x, y, 5, 0, 2 * Math.PI), selected ? "#ffd60a" : "#ffffff", selected ? 3 : 1.5, one.seen ? [] : [2, 2]);
+  pen.beginPath();
+  pen.arc(x, y, 4, 0, 2 * Math.PI);
+  pen.fillStyle = colour;
+  if (one.seen) pen.fill();
+  if (one.said) outline(pen, () => pen.rect(x - 8, y - 8, 16, 16), colour, 1.5, []);
+  pen.restore();
+}
+
+/** The line of a lasso that is being drawn: [[x, y], …] in source px. */
+export function drawLasso(pen, line, view, adds) {
+  const path = () => line.forEach(([x, y], k) => pen[k ? "lineTo" : "moveTo"](...sourceToStage(x, y, view)));
+  outline(pen, () => (path(), pen.closePath()), adds ? POSITIVE : NEGATIVE, 2, [5, 3]);
+}
+
 /** The brush's disc at source position (x, y). */
 export function drawBrush(pen, x, y, radius, view, adds) {
   const [cx, cy] = sourceToStage(x, y, view);
@@ -101,12 +126,23 @@ export function drawMarks(pen, scene, view) {
     if (keyframe.box && !(current && scene.draft)) {
       drawBox(pen, keyframe.box, view, subject.colour, { selected: scene.selection?.kind === "box" && current, locked: keyframe.locked });
     }
-    keyframe.points.forEach(([x, y, label], index) => {
+    keyframe.points.forEach(([fromX, fromY, label], index) => {
+      const away = current && scene.dragged?.kind === "point" && scene.dragged.index === index;
+      const [x, y] = away ? [scene.dragged.x, scene.dragged.y] : [fromX, fromY];
       const selected = current && scene.selection?.kind === "point" && scene.selection.index === index;
       drawPoint(pen, ...sourceToStage(x, y, view), label, { selected, faded: !current });
     });
   }
   for (const point of scene.pending) drawPoint(pen, ...sourceToStage(point.x, point.y, view), point.label, { faded: true });
+  for (const { subject, current, shown } of scene.tracks) {
+    for (const one of shown) {
+      const away = current && scene.dragged?.kind === "track" && scene.dragged.point === one.id;
+      const selected = current && scene.selection?.kind === "track" && scene.selection.point === one.id;
+      const placed = away ? { ...one, x: scene.dragged.x, y: scene.dragged.y, seen: true, said: true, trail: [] } : one;
+      drawTrack(pen, placed, view, subject.colour, { selected, faded: !current });
+    }
+  }
+  if (scene.lasso) drawLasso(pen, scene.lasso.xy, view, scene.lasso.mode === "add");
   if (scene.draft) drawBox(pen, scene.draft, view, scene.colour);
   if (scene.brush) drawBrush(pen, scene.brush.x, scene.brush.y, scene.brush.radius, view, scene.brush.adds);
 }

@@ -3,7 +3,7 @@
 // While strokes are on their way to the server a `LocalMask` stands in for the stored one: the last stored mask plus
 // those strokes. It goes when the server's own mask (the same pixels) has arrived.
 
-import { paintStroke } from "./brush.js";
+import { fillArea, paintStroke } from "./brush.js";
 import { Lru } from "./lru.js";
 import { holds } from "./pictures.js";
 
@@ -41,8 +41,9 @@ export class LocalMask {
     this.alpha = new Uint8Array(width * height);
   }
 
-  /** Paints the newest part of a stroke; `stroke` = {xy, radius, mode}. Returns the touched rectangle. */
+  /** Paints the newest part of a stroke, or a whole lasso; `stroke` = {xy, radius, mode, filled}. Returns the touched rectangle. */
   extend(stroke, points) {
+    if (stroke.filled) return fillArea(this.alpha, this.width, this.height, points, stroke.mode === "add" ? 255 : 0);
     return paintStroke(this.alpha, this.width, this.height, points, stroke.radius, stroke.mode === "add" ? 255 : 0);
   }
 

@@ -13,6 +13,8 @@ const TOOLS = [
   ["box", "box", "Box"],
   ["brush", "brush", "Brush"],
   ["eraser", "eraser", "Eraser"],
+  ["lasso", "lasso", "Lasso"],
+  ["track", "track", "Tracked point"],
   ["paint", "paint", "Paint a take"],
 ];
 const MODES = [
@@ -43,7 +45,7 @@ export class Panel {
   }
 
   #toolRow() {
-    const tools = TOOLS.map(([tool, icon, label]) => this.#command(`tool-${tool}`, { icon, label }, "tool", tool));
+    const tools = TOOLS.map(([tool, icon, label]) => this.#command(`tool-${tool}`, { icon, label }, tool === "lasso" ? "lasso" : "tool", tool));
     const modes = MODES.map(([mode, text]) => this.#command(`mode-${mode}`, { text, label: `Show ${text}` }, "mode", mode));
     return make(
       "div",

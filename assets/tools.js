@@ -3,6 +3,7 @@
 
 import { boxFromCorners, boxHandle, clamp, nearestPoint, onGrid } from "./geometry.js";
 
+const DRAG = 3; // CSS px that a press may wander before it is a drag
 const REACH = 9; // CSS px around a mark that still count as on it
 
 export const BRUSHES = ["brush", "eraser"];
@@ -10,7 +11,7 @@ export const BRUSHES = ["brush", "eraser"];
 /** Whether a brush or point gesture adds (true) or takes away. */
 export function adds(editor, event) {
   const negative = event.button === 2 || (event.buttons & 2) !== 0;
-  return [editor.tool === "eraser", editor.tool === "point" && editor.subtract, negative, event.altKey].filter(Boolean).length % 2 === 0;
+  return [editor.tool === "eraser", ["point", "lasso"].includes(editor.tool) && editor.subtract, negative, event.altKey].filter(Boolean).length % 2 === 0;
 }
 
 function startPan(editor, event) {
@@ -33,12 +34,58 @@ function startWipe(editor) {
   };
 }
 
+/** Drags a mark: `what` says which; dropped elsewhere `drop(x, y)`, let go where it was `click()`. */
+function dragMark(editor, event, what, drop, click = () => {}) {
+  const { width, height } = editor.stage;
+  const [fromX, fromY] = [event.clientX, event.clientY];
+  let to = null;
+  return {
+    move(next) {
+      if (!to && Math.hypot(next.clientX - fromX, next.clientY - fromY) < DRAG) return;
+      const [x, y] = editor.stage.toSource(next);
+      to = [onGrid(clamp(x, -0.5, width - 0.5)), onGrid(clamp(y, -0.5, height - 0.5))];
+      editor.set({ dragged: { ...what, x: to[0], y: to[1] } });
+    },
+    end: () => (to ? drop(...to) : click()),
+    cancel: () => editor.set({ dragged: null }),
+  };
+}
+
 function startPoint(editor, event, [x, y]) {
   const keyframe = editor.keyframe();
   const index = nearestPoint(keyframe?.points ?? [], x, y, REACH / editor.stage.view.scale);
-  if (index >= 0) editor.act("remove_point", { frame: editor.frame, subject: editor.view.subject, index });
-  else editor.marking.addPoint(onGrid(x), onGrid(y), adds(editor, event) ? 1 : -1);
+  if (index >= 0) {
+    const remove = () => editor.act("remove_point", { frame: editor.frame, subject: editor.view.subject, index });
+    return dragMark(editor, event, { kind: "point", index }, (toX, toY) => editor.marking.movePoint(index, toX, toY), remove);
+  }
+  editor.marking.addPoint(onGrid(x), onGrid(y), adds(editor, event) ? 1 : -1);
   return {};
+}
+
+/** The tracked point of the current subject under the pointer, or undefined. */
+function trackUnder(editor, [x, y]) {
+  const subject = editor.subject();
+  const shown = subject && editor.showMasks ? editor.tracks.shown(subject, editor.frame) : [];
+  return shown[nearestPoint(shown.map((one) => [one.x, one.y]), x, y, REACH / editor.stage.view.scale)];
+}
+
+function dragTrack(editor, event, { id }) {
+  editor.select({ kind: "track", subject: editor.view.subject, frame: editor.frame, point: id });
+  return dragMark(editor, event, { kind: "track", point: id }, (x, y) => editor.marking.placeTrack(x, y, id));
+}
+
+function startTrack(editor, event, at) {
+  const under = trackUnder(editor, at);
+  const hides = event.button === 2 || event.altKey;
+  if (under && hides) editor.marking.placeTrack(onGrid(under.x), onGrid(under.y), under.id, false);
+  else if (under) return dragTrack(editor, event, under);
+  else if (!hides) editor.marking.placeTrack(...at.map(onGrid));
+  return {};
+}
+
+function startLasso(editor, event, at) {
+  const stroke = { xy: [at.map(onGrid)], radius: 0, filled: true, mode: adds(editor, event) ? "add" : "erase", state: "drawing" };
+  return followLine(editor, stroke, () => editor.set({ lasso: stroke }), () => editor.marking.lassoDone(stroke), () => editor.set({ lasso: null }));
 }
 
 function startBox(editor, _event, from) {
@@ -61,11 +108,14 @@ function startSelect(editor, event, [x, y]) {
   const reach = REACH / editor.stage.view.scale;
   const at = { subject: editor.view.subject, frame: editor.frame };
   const index = nearestPoint(keyframe?.points ?? [], x, y, reach);
+  const track = index < 0 ? trackUnder(editor, [x, y]) : undefined;
+  if (track) return dragTrack(editor, event, track);
   const handle = index < 0 && keyframe?.box ? boxHandle(keyframe.box, x, y, reach) : null;
   if (index >= 0) editor.select({ kind: "point", ...at, index });
   else if (handle) editor.select({ kind: "box", ...at });
   else editor.select(null);
-  if (!handle) return index < 0 ? startPan(editor, event) : {};
+  if (index >= 0) return dragMark(editor, event, { kind: "point", index }, (toX, toY) => editor.marking.movePoint(index, toX, toY));
+  if (!handle) return startPan(editor, event);
   return moveBox(editor, keyframe.box, handle, [x, y]);
 }
 
@@ -131,6 +181,8 @@ const TOOLS = {
   box: startBox,
   brush: startBrush,
   eraser: startBrush,
+  lasso: startLasso,
+  track: startTrack,
   paint: startPaint,
 };
 

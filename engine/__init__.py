@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine import acts
+    from engine import acts, point_acts
     from engine.backups import BackupClock, backups_of
     from engine.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
     from engine.clips import AnotherClip, find_clip
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.render import dirty_segments, spans_to_carry
     from engine.sample import draw_sample
     from engine.segments import MaskSpan
+    from engine.trails import points_to_follow, track_values, tracks_key
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
     from engine.workspace import sweep_parts
 
@@ -75,6 +76,8 @@ _HOME = {
     "limit_cache": "engine.cache",
     "mask_png": "engine.viewing",
     "overview": "engine.quality",
+    "point_acts": "engine",
+    "points_to_follow": "engine.trails",
     "poster_of": "engine.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
@@ -82,6 +85,8 @@ _HOME = {
     "spans_to_carry": "engine.render",
     "summary_of": "engine.projects",
     "sweep_parts": "engine.workspace",
+    "track_values": "engine.trails",
+    "tracks_key": "engine.trails",
 }
 
 __all__ = [
@@ -125,6 +130,8 @@ __all__ = [
     "limit_cache",
     "mask_png",
     "overview",
+    "point_acts",
+    "points_to_follow",
     "poster_of",
     "read_image",
     "read_mask",
@@ -132,6 +139,8 @@ __all__ = [
     "spans_to_carry",
     "summary_of",
     "sweep_parts",
+    "track_values",
+    "tracks_key",
 ]
 
 

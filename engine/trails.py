@@ -158,3 +158,40 @@ def all_tracks(material: Material, progress: Progress) -> TrackSet:
     if found is None:
         raise MediaError("There is no tracked point in this project; put one on a subject (R), then try again.")
     return found
+
+
+def tracks_key(material: Material, subject: int) -> tuple[str, bool]:
+    """Changes with what is known of a subject's tracked points; and whether some of it is still to be solved."""
+    points = material.project.subject(subject).track_points
+    store = TrailStore(material.workspace)
+    try:
+        wanted = [key for point in points for key in point_stretches(material, point)]
+        solved = [key for key in wanted if key in store]
+    finally:
+        store.close()
+    said = [[point.id, [list(spot) for spot in point.spots]] for point in points]
+    span = material.project.range
+    return content_key(what="tracks", said=said, solved=solved, span=[span.start, span.stop])[:20], len(solved) < len(wanted)
+
+
+def track_values(material: Material, subject: int) -> np.ndarray:
+    """(P, T, 3) float32 over the project's range: x, y, confidence of a subject's tracked points; confidence 0 = hidden,
+    NaN where nothing is known yet."""
+    span, points = material.project.range, material.project.subject(subject).track_points
+    found = found_tracks(material, subject)
+    if found is None:
+        return np.zeros((0, len(span), 3), np.float32)
+    tracks = found.tracks
+    values = np.dstack([tracks.xy, np.where(tracks.visible, np.maximum(tracks.confidence, 0.01), 0)]).astype(np.float32)
+    store = TrailStore(material.workspace)
+    try:
+        for column, point in enumerate(points):
+            known = np.zeros(len(span), bool)
+            for key, stretch in point_stretches(material, point).items():
+                if key in store:
+                    known[stretch.range.start - span.start : stretch.range.stop - span.start] = True
+            known[[spot.frame - span.start for spot in point.spots if spot.frame in span]] = True
+            values[~known, column] = np.nan
+    finally:
+        store.close()
+    return np.ascontiguousarray(values.swapaxes(0, 1))

@@ -26,6 +26,7 @@ from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
 from engine.project import from_json
 from engine.render import carry, dirty_segments, export, make_takes, prepare_clip, propagate, spans_to_carry
+from engine.trails import follow_points
 from engine.types import Video
 from engine.workspace import Workspace
 
@@ -107,6 +108,9 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         spans = spans_to_carry(material)
         progress.total += sum(len(span.range) for span in spans)
         carry(material, spans, progress)
+        followed = follow_points(material, progress)
+        if followed and not spans:
+            return {"message": "The points are tracked."}
         frames = sum(len(span.range) for span in spans)
         return {"message": f"Masks carried over {frames} frames." if spans else "All masks are carried already."}
     if kind == "propagate":

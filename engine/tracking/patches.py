@@ -116,6 +116,11 @@ class Template:
         down = (self._seen[:, 2:, 1:-1] - self._seen[:, :-2, 1:-1]).reshape(len(self.values), -1) / (2 * APART)
         return np.stack([across, down, across * u, across * v, down * u, down * v], axis=-1)
 
+    def brighter(self, levels: list[np.ndarray], pose: Pose) -> np.ndarray:
+        """(P,) grey levels by which the pictures differ at poses in px of level 0, on the whole."""
+        seen = look(levels[self.level], places(pose.xy / 2**self.level, pose.matrix, OFFSETS))
+        return np.asarray(np.abs(seen.mean(axis=1) - self.values.mean(axis=1)))
+
     def contrast(self) -> np.ndarray:
         """(P,) standard deviation in grey levels."""
         spread: np.ndarray = self.values.std(axis=1)

@@ -21,6 +21,8 @@ STILL_ALIKE = 0.5  # … while it is followed without a break
 FOUND_AGAIN = 0.85  # … after it was lost
 FAINT = 12.0  # grey levels of contrast below which the finest level says little, and the next one decides
 SOMEHOW = 0.2
+BARE, DIMMER = 3.0, 12.0  # grey levels: of contrast without marks, and that brightness may differ by
+SHARED, DOUBTFUL = 0.4, 0.3
 BETTER = 0.03  # likeness
 AGREE = 1.0  # px between a point and where following it back and forth ends
 STRAY = 15.0  # px that following frame by frame may differ from the surroundings' motion
@@ -101,6 +103,9 @@ class Walk:
         hidden = self._hidden[which]
         room = np.where(self.seen[which], np.where(steady, *JUMPS[:2]), JUMPS[2] + 2 * np.sqrt(hidden))
         good = ((best.likeness > ALIKE) | faint) & (np.linalg.norm(best.pose.xy - from_where, axis=1) < room)
+        # A patch without any marks can be anywhere on its surface: it goes with that as long as it is as bright.
+        bare = (finest.contrast() < BARE) & (guess.share > SHARED) & (finest.brighter(view.levels, guess.pose) < DIMMER)
+        best, good = Aligned(guess.pose, np.full(len(which), DOUBTFUL)).where(bare & ~good, best), good | bare
         lost = np.flatnonzero(~steady & ~good & self._known[which])
         if len(lost):
             again = self._searched(which[lost], view, guess.pose.at(lost), fine_window[lost])
