@@ -86,7 +86,7 @@ def test_chains_are_the_same_however_they_are_asked_for(editor: Editor) -> None:
 def test_motion_that_is_not_known_is_read_on_the_spot(editor: Editor) -> None:
     without = Chains(editor.material.steps).field(3, 5)[0]
     read_motion(editor.material, [FrameRange(0, FRAMES)], Progress(lambda status: None, lambda: False))
-    assert np.abs(Chains(editor.material.steps).field(3, 5)[0] - without).mean() < 0.1
+    assert np.abs(Chains(editor.material.steps).field(3, 5)[0] - without).mean() < 0.3
 
 
 def test_proper_pictures_follow_and_are_measured(editor: Editor, drawn: Drawn) -> None:

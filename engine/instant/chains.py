@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import cv2
 import numpy as np
 
 from engine.errors import MediaError
@@ -30,6 +29,7 @@ class Chains:
         self._dis = DenseFlow()
         self._pairs: OrderedDict[FrameIndex, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._kept: OrderedDict[tuple[FrameIndex, FrameIndex], Field] = OrderedDict()
+        self._grays: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
         self._pixels = grid((steps.size[0] // 2, steps.size[1] // 2))
 
     def field(self, anchor: FrameIndex, frame: FrameIndex) -> Field:
@@ -61,14 +61,17 @@ class Chains:
         except (MediaError, OSError):  # not read yet, or not a single pair is
             first = min(a, b)
         if first not in self._pairs:
-            one, other = self.steps.gray(first), self.steps.gray(first + 1)
-            self._pairs[first] = (_halved(self._dis.flow(one, other)), _halved(self._dis.flow(other, one)))
+            one, other = self._gray(first), self._gray(first + 1)
+            self._pairs[first] = (self._dis.flow(one, other), self._dis.flow(other, one))
             if len(self._pairs) > KEPT:
                 self._pairs.popitem(last=False)
         there, back = self._pairs[first]
         return (there, back) if a < b else (back, there)
 
-
-def _halved(flow: np.ndarray) -> np.ndarray:
-    """A flow at half its scale, in px of that scale."""
-    return cv2.resize(flow, (flow.shape[1] // 2, flow.shape[0] // 2), interpolation=cv2.INTER_AREA) / 2
+    def _gray(self, frame: FrameIndex) -> np.ndarray:
+        """(h, w) uint8 at half of motion scale: flow between such pictures is rougher, and quick."""
+        if frame not in self._grays:
+            self._grays[frame] = self.steps.pictures.gray(frame, self._pixels.shape[:2])
+            if len(self._grays) > 2:
+                self._grays.popitem(last=False)
+        return self._grays[frame]
