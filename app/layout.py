@@ -13,7 +13,7 @@ import gradio as gr
 
 from app.canvas import EditorCanvas, Timeline
 from app.handlers import Handlers, endpoint, said
-from app.panels import anchors, export, project, propagate, source, subjects
+from app.panels import anchors, export, models, project, propagate, source, subjects
 from app.panels.fields import chosen_values
 from app.session import Session
 from app.store import SessionStore
@@ -39,6 +39,7 @@ def build_page(store: SessionStore, first: Session) -> gr.Blocks:
             with gr.Column(scale=0, min_width=230, elem_id="left"):
                 of_source = source.build(store)
                 of_project = project.build(store)
+                of_models = models.build(store)
             with gr.Column(scale=5, min_width=420, elem_id="centre"):
                 canvas = EditorCanvas(elem_id="canvas")
             with gr.Column(scale=0, min_width=360, elem_id="right"):
@@ -53,13 +54,16 @@ def build_page(store: SessionStore, first: Session) -> gr.Blocks:
                         of_export = export.build()
                 dock = propagate.dock()
         Timeline(elem_id="timeline")
-        handlers = Handlers(store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_export, of_project])
+        handlers = Handlers(
+            store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_export, of_project, of_models]
+        )
         handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
         _wire_source(handlers, of_source.parts)
         _wire_subjects(handlers, of_subjects.parts)
         _wire_anchors(handlers, of_anchors.parts)
         _wire_work(handlers, of_propagate.parts, of_export.parts)
         _wire_project(handlers, of_project.parts)
+        _wire_models(handlers, of_models.parts)
         _wire_page(page, handlers, canvas, first, setup)
     return page
 
@@ -102,6 +106,9 @@ def _wire_subjects(on: Handlers, parts: dict[str, Any]) -> None:
     on.on(parts["feather"].release, lambda s, f, feather: subjects.shape(s, feather=feather), [parts["feather"]])
     on.on(parts["mask"].upload, lambda s, f, file: subjects.import_mask(s, f, file), [parts["mask"]], name="import_mask")
     on.on(parts["carry"].click, lambda s, f: s.carry() and None, name="carry")
+    words = [parts["words"]]
+    for event, name in ((parts["find"].click, "find_by_words"), (parts["words"].submit, "")):
+        on.on(event, lambda s, f, text: subjects.find_by_words(s, f, text), words, name=name)
 
 
 def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
@@ -184,6 +191,38 @@ def _remember(on: Handlers, opened: Any) -> None:
     """After a project was opened: its id goes into the address, what its edit is told into the method's controls."""
     opened.then(None, [on.canvas], None, js=REMEMBER)
     opened.then(lambda identity: said(lambda: on.filled(on.store.get(identity))), on.state, on.fill, **endpoint())
+
+
+def _wire_models(on: Handlers, parts: dict[str, Any]) -> None:
+    store, errand = on.store, [parts["errand"], parts["timer"]]
+    on.on(parts["clicks"].input, lambda s, f, name: models.set_clicks(store, s, name), [parts["clicks"]], name="clicks_by")
+    on.on(parts["masks"].input, lambda s, f, name: models.set_trackers(s, masks=name), [parts["masks"]], name="masks_by")
+    on.on(parts["points"].input, lambda s, f, name: models.set_trackers(s, points=name), [parts["points"]], name="points_by")
+    on.on(parts["panel"].expand, lambda s, f: store.look_for_devices(), name="devices")
+    on.on(parts["device"].input, lambda s, f, name: models.set_device(store, name), [parts["device"]], name="device")
+    quiet = {**endpoint()}
+    parts["chosen"].change(models.pick_model, [parts["chosen"]], [parts["facts"], parts["accept"]], **quiet)
+
+    def told() -> list[Any]:
+        text, runs = models.errand_of(store)
+        return [text, gr.Timer(active=runs)]
+
+    def begin(kind: str) -> Any:
+        def handle(name: str, accepted: bool) -> list[Any]:
+            said(lambda: store.desk.begin(kind, name, accepted=accepted))
+            return told()
+
+        return handle
+
+    for kind in ("fetch", "check"):
+        parts[kind].click(begin(kind), [parts["chosen"], parts["accept"]], errand, **endpoint(f"{kind}_model"))
+
+    def stop() -> list[Any]:
+        store.desk.stop()
+        return told()
+
+    parts["stop"].click(stop, None, errand, **quiet)
+    parts["timer"].tick(told, None, errand, **quiet).then(models.facts_of, [parts["chosen"]], [parts["facts"]], **quiet)
 
 
 def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Session, setup: gr.HTML) -> None:

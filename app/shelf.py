@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from engine import DEFAULT_CACHE_GB, ProjectError, RecipeError
+from engine import DEFAULT_CACHE_GB, ProjectError, RecipeError, segmenter_names
 
 FILE = "shelf.json"
 MOST_OUTSIDE = 200
@@ -44,6 +44,24 @@ class Shelf:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_GB:
             raise RecipeError(f"The cache limit must be a number of GB from 0 to {MAX_GB:,}, not {str(value)[:40]}.")
         self._write(cache_gb=value)
+
+    @property
+    def segmenter(self) -> str:
+        """Who makes masks from clicks on this machine."""
+        value = self._read().get("segmenter")
+        return value if isinstance(value, str) and value in segmenter_names() else "auto"
+
+    def set_segmenter(self, name: str) -> None:
+        self._write(segmenter=name)
+
+    @property
+    def device(self) -> str:
+        """The device that was chosen; "" = the best there is."""
+        value = self._read().get("device")
+        return value if isinstance(value, str) else ""
+
+    def set_device(self, name: str) -> None:
+        self._write(device=name)
 
     def _read(self) -> dict[str, Any]:
         try:

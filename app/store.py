@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from app.session import Session
 from app.shelf import Shelf
@@ -19,12 +20,16 @@ from engine import (
     EngineError,
     Job,
     JobManager,
+    ModelDesk,
     ProjectError,
     Summary,
     acts,
     backups_of,
     check_file,
+    choose_device,
+    chosen_device,
     copy_project,
+    devices,
     draw_sample,
     import_project,
     is_zip,
@@ -53,6 +58,10 @@ class SessionStore:
         self._open: dict[str, Session] = {}
         sweep_parts(home)
         self._summaries: dict[Path, tuple[float, Summary]] = {}
+        self.desk = ModelDesk()
+        self.devices: list[dict[str, Any]] = []
+        with suppress(EngineError):  # what an older version kept is no name any more: the best there is
+            choose_device(self.shelf.device)
 
     def get(self, identity: str) -> Session:
         """Raises ProjectError for an id that is none, or that no project has."""
@@ -64,6 +73,7 @@ class SessionStore:
                 if not folder.is_dir():
                     raise UnknownProject("This project is not on this machine any more; open another one.")
                 self._open[identity] = Session(identity, folder, self.jobs)
+                self._open[identity].editor.use_segmenter(self.shelf.segmenter)
             return self._open[identity]
 
     def create(self, clip: Path, *, keep: bool = False, name: str = "", deinterlace: bool = False) -> Session:
@@ -195,7 +205,24 @@ class SessionStore:
             self._summaries[folder] = time.monotonic(), known
         return known
 
+    @property
+    def device(self) -> str:
+        """The chosen device; "" = the best there is."""
+        return chosen_device()
+
+    @property
+    def free_memory(self) -> int | None:
+        """Bytes that were free on the device in use when it was looked at; None where nobody has looked yet."""
+        best = next((one for one in self.devices if one["name"] == self.device), None)
+        best = best or (self.devices[min(1, len(self.devices) - 1)] if self.devices else None)
+        return int(best["free"]) if best else None
+
+    def look_for_devices(self) -> None:
+        """Asks what devices there are and how much memory is free; takes a few seconds."""
+        self.devices = devices()
+
     def close(self) -> None:
+        self.desk.stop()
         self.jobs.close()
         with self._lock:
             for session in self._open.values():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from engine.backups import BackupClock, backups_of
     from engine.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
     from engine.clips import AnotherClip, find_clip
+    from engine.device import choose_device, chosen_device, devices
     from engine.editor import Editor, OutsideRegion
     from engine.effects import EFFECTS
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
     from engine.media.probe import check_file
     from engine.methods import METHODS
     from engine.methods.base import Segment
+    from engine.models import MODELS, is_here
+    from engine.models.command import row_of as model_row
+    from engine.models.desk import ModelDesk
     from engine.project import Project
     from engine.projects import Summary, copy_project, last_change, poster_of, summary_of
     from engine.quality import Overview, overview
     from engine.render import dirty_segments, spans_to_carry
     from engine.sample import draw_sample
+    from engine.segmentation import BY_MODELS as SEGMENTERS_BY_MODELS
+    from engine.segmentation import segmenter_names
+    from engine.segmentation.remote import box_of_words
     from engine.segments import MaskSpan
+    from engine.tracking.choice import MASK_TRACKERS, POINT_TRACKERS
     from engine.trails import points_to_follow, track_values, tracks_key
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
     from engine.workspace import sweep_parts
@@ -39,7 +47,11 @@ _HOME = {
     "DEFAULT_CACHE_GB": "engine.cache",
     "EFFECTS": "engine.effects",
     "FORMATS": "engine.media.formats",
+    "MASK_TRACKERS": "engine.tracking.choice",
     "METHODS": "engine.methods",
+    "MODELS": "engine.models",
+    "POINT_TRACKERS": "engine.tracking.choice",
+    "SEGMENTERS_BY_MODELS": "engine.segmentation:BY_MODELS",
     "AnotherClip": "engine.clips",
     "BackupClock": "engine.backups",
     "Editor": "engine.editor",
@@ -51,6 +63,7 @@ _HOME = {
     "Material": "engine.material",
     "MediaError": "engine.errors",
     "MethodError": "engine.errors",
+    "ModelDesk": "engine.models.desk",
     "OutsideRegion": "engine.editor",
     "Overview": "engine.quality",
     "Project": "engine.project",
@@ -60,27 +73,34 @@ _HOME = {
     "Summary": "engine.projects",
     "Viewer": "engine.viewing",
     "acts": "engine",
+    "box_of_words": "engine.segmentation.remote",
     "backups_of": "engine.backups",
     "cache_bytes": "engine.cache",
     "check_file": "engine.media.probe",
+    "choose_device": "engine.device",
+    "chosen_device": "engine.device",
     "clean_cache": "engine.cache",
     "clip_remarks": "engine.media.describe",
     "copy_project": "engine.projects",
+    "devices": "engine.device",
     "dirty_segments": "engine.render",
     "draw_sample": "engine.sample",
     "find_clip": "engine.clips",
     "import_project": "engine.interchange.project_zip",
+    "is_here": "engine.models",
     "is_zip": "engine.interchange.project_zip",
     "last_change": "engine.projects",
     "layer_of": "engine.viewing",
     "limit_cache": "engine.cache",
     "mask_png": "engine.viewing",
+    "model_row": "engine.models.command:row_of",
     "overview": "engine.quality",
     "point_acts": "engine",
     "points_to_follow": "engine.trails",
     "poster_of": "engine.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
+    "segmenter_names": "engine.segmentation",
     "sound_file": "engine.viewing",
     "spans_to_carry": "engine.render",
     "summary_of": "engine.projects",
@@ -93,7 +113,11 @@ __all__ = [
     "DEFAULT_CACHE_GB",
     "EFFECTS",
     "FORMATS",
+    "MASK_TRACKERS",
     "METHODS",
+    "MODELS",
+    "POINT_TRACKERS",
+    "SEGMENTERS_BY_MODELS",
     "AnotherClip",
     "BackupClock",
     "Editor",
@@ -105,6 +129,7 @@ __all__ = [
     "Material",
     "MediaError",
     "MethodError",
+    "ModelDesk",
     "OutsideRegion",
     "Overview",
     "Project",
@@ -115,26 +140,33 @@ __all__ = [
     "Viewer",
     "acts",
     "backups_of",
+    "box_of_words",
     "cache_bytes",
     "check_file",
+    "choose_device",
+    "chosen_device",
     "clean_cache",
     "clip_remarks",
     "copy_project",
+    "devices",
     "dirty_segments",
     "draw_sample",
     "find_clip",
     "import_project",
+    "is_here",
     "is_zip",
     "last_change",
     "layer_of",
     "limit_cache",
     "mask_png",
+    "model_row",
     "overview",
     "point_acts",
     "points_to_follow",
     "poster_of",
     "read_image",
     "read_mask",
+    "segmenter_names",
     "sound_file",
     "spans_to_carry",
     "summary_of",
@@ -148,6 +180,7 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"engine has no public name {name!r}")
-    value = import_module(f"engine.{name}") if home == "engine" else getattr(import_module(home), name)
+    module, _, attribute = home.partition(":")
+    value = import_module(f"engine.{name}") if home == "engine" else getattr(import_module(module), attribute or name)
     globals()[name] = value
     return value

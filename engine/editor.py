@@ -19,13 +19,13 @@ import numpy as np
 from engine import acts, clips
 from engine.composite import clip_to_region, outside_difference, region_of_difference
 from engine.effects import apply_effect
-from engine.errors import MediaError, ProjectError
+from engine.errors import MediaError, MethodError, ProjectError
 from engine.journal import Journal
 from engine.material import Material
 from engine.media.images import decode_png, encode_png, fit_image
 from engine.media.reader import FrameReader, open_video
 from engine.project import Project
-from engine.segmentation import Segmenter, keyframe_mask, segmenter
+from engine.segmentation import BY_MODELS, Segmenter, keyframe_mask, segmenter, segmenter_names
 from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Point, Subject, Take, Video
 from engine.workspace import Workspace
 
@@ -43,7 +43,8 @@ class Editor:
     def __init__(self, folder: Path, segmenter_name: str = "auto") -> None:
         self.workspace = Workspace(folder)
         self.journal = Journal(folder)
-        self._segmenter_name = segmenter_name
+        self.segmenter_name = segmenter_name
+        """Who makes masks from clicks; `use_segmenter` changes it."""
         self._lock = threading.RLock()
         self._reader: FrameReader | None = None
         self._reads = ""
@@ -241,12 +242,23 @@ class Editor:
         return keyframe_mask(image, replace(key, points=(*key.points, Point(*at, label))), None, prior, self._segmenter)
 
     def warm_up(self) -> None:
-        """Loads what the first click needs (half a second), so that it does not wait for it."""
-        _ = self._segmenter
+        """Loads what the first click needs (half a second), so that it does not wait for it. Not a model, which takes memory."""
+        if self.segmenter_name not in BY_MODELS:
+            _ = self._segmenter
 
     @cached_property
     def _segmenter(self) -> Segmenter:
-        return segmenter(self._segmenter_name)
+        return segmenter(self.segmenter_name)
+
+    def use_segmenter(self, name: str) -> None:
+        """From the next click on. Masks that are there stay. Raises MethodError for an unknown name."""
+        if name not in segmenter_names():
+            raise MethodError(f'There is no segmenter "{name[:40]}"; there are: {", ".join(segmenter_names())}.')
+        with self._lock:
+            if name != self.segmenter_name:
+                self.segmenter_name = name
+                self.__dict__.pop("_segmenter", None)
+                self._bases.clear()
 
     def import_mask(self, frame: FrameIndex, subject: int, alpha: np.ndarray) -> Project:
         """Takes a mask (H, W) uint8 that the user brought."""

@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.panels.base import Panel
 from app.session import Session
-from engine import ProjectError, read_mask
+from engine import ProjectError, box_of_words, read_mask
 
 HOW = (
     "Click inside the subject (right click: outside), draw a box (U) or brush (B). "
@@ -29,6 +29,9 @@ def build() -> Panel:
     grow = gr.Slider(-100, 100, 0, step=1, label="Grow (px)", info="Region beyond the mask; negative shrinks it.", elem_id="grow")
     feather = gr.Slider(0, 100, step=0.5, label="Feather (px)", info="Soft edge of the edit region.", elem_id="feather")
     with gr.Row():
+        words = gr.Textbox(label="Find by words", placeholder="the red bag", max_length=200, elem_id="words")
+        find = gr.Button("Find", size="sm", min_width=40, elem_id="words-find")
+    with gr.Row():
         mask = gr.UploadButton("Mask from file…", file_types=["image"], size="sm", min_width=40, elem_id="mask-file")
         carry = gr.Button("Carry masks (T)", size="sm", min_width=40, elem_id="carry")
 
@@ -47,7 +50,7 @@ def build() -> Panel:
         ]
 
     parts = {"chosen": chosen, "add": add, "remove": remove, "clear": clear, "name": name, "grow": grow, "feather": feather}
-    return Panel([chosen, name, grow, feather], show, {**parts, "mask": mask, "carry": carry})
+    return Panel([chosen, name, grow, feather], show, {**parts, "mask": mask, "carry": carry, "words": words, "find": find})
 
 
 def import_mask(session: Session, frame: int, file: str) -> None:
@@ -56,6 +59,14 @@ def import_mask(session: Session, frame: int, file: str) -> None:
         raise ProjectError("There is no subject for this mask; add one first.")
     session.editor.import_mask(frame, session.subject, read_mask(Path(file), session.editor.project.video.size))
     session.carry_soon()
+
+
+def find_by_words(session: Session, frame: int, words: str) -> None:
+    """A box around what the words name, for the current subject; the segmenter makes the mask of it."""
+    if not session.subject:
+        raise ProjectError("There is no subject to find; add one first.")
+    box = box_of_words(session.editor.picture(frame), words)
+    session.do("set_box", {"frame": frame, "subject": session.subject, "box": list(box)})
 
 
 def shape(session: Session, **changes: Any) -> None:

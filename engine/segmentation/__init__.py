@@ -37,6 +37,8 @@ BY_MODELS = {
     **dict.fromkeys(("sam2.1-tiny", "sam2.1-base-plus", "sam2.1-large", "sam3"), "engine.segmentation.sam2:Sam2"),
 }
 """Segmenters that need a model of the same name from the catalogue (engine/models)."""
+FINDERS = ("grounding-dino-base", "grounding-dino-tiny")
+"""Models that find subjects by words (engine/segmentation/grounding.py), the better one first."""
 AUTO = "graphcut"
 
 

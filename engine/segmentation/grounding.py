@@ -10,6 +10,7 @@ import numpy as np
 from engine.device import torch_device
 from engine.errors import MethodError
 from engine.models import folder_of
+from engine.segmentation import FINDERS
 from engine.segmentation.prompts import normalised
 from engine.segmentation.sam2 import IMAGENET, loaded
 
@@ -17,7 +18,6 @@ SHORT, LONG = 800, 1333  # px: the published size of its pictures
 LEAST = 0.25  # of a score in 0–1; what is less sure is not offered
 SAME = 0.7  # boxes that share more than this part of their area mean the same thing
 MOST_WORDS = 200  # characters
-FINDERS = ("grounding-dino-tiny", "grounding-dino-base")
 
 
 class Found(NamedTuple):
@@ -30,7 +30,7 @@ class Found(NamedTuple):
 class Finder:
     """One model on one device."""
 
-    def __init__(self, name: str = FINDERS[0]) -> None:
+    def __init__(self, name: str = FINDERS[-1]) -> None:
         """Raises MethodError where the model is not here, or is damaged."""
         import transformers
 

@@ -20,8 +20,9 @@ import numpy as np
 
 from engine.device import chosen_device
 from engine.errors import MethodError
-from engine.models import folder_of
+from engine.models import folder_of, is_here
 from engine.processes import child_environment
+from engine.segmentation import FINDERS
 from engine.segmentation.prompts import image_digest
 from engine.types import Point
 
@@ -60,6 +61,18 @@ def find(image: np.ndarray, words: str, name: str) -> list[tuple[tuple[float, fl
     folder_of(name)
     said, _ = process().ask(image, {"do": "find", "model": name, "words": words}, b"")
     return [((box[0], box[1], box[2], box[3]), score) for box, score in said["found"]]
+
+
+def box_of_words(image: np.ndarray, words: str) -> tuple[float, float, float, float]:
+    """The box (x0, y0, x1, y1) of what the words name in a picture (H, W, 3) uint8, the surest one.
+
+    Raises:
+        MethodError: the model that finds by words is not here, or nothing in the picture is what the words name.
+    """
+    found = find(image, words, next((name for name in FINDERS if is_here(name)), FINDERS[-1]))
+    if not found:
+        raise MethodError(f"Nothing on this frame is found under “{words.strip()[:60]}”: try other words, or click on it.")
+    return found[0][0]
 
 
 @functools.cache
