@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.composite import edit_region, inside
 from engine.errors import MediaError
 from engine.motion.align import Affine, compare, compare_outlines, correction, fit_affine, outline
 from engine.motion.blend import Carried, completed, fill, mixed
 from engine.motion.flow import DenseFlow, consistency, grid, motion_size, sample, upsample_positions
+from engine.motion.ground import Ground, cloned, shows_ground
 from engine.motion.recolour import carried, cell_centres, recoloured, solid, split
 from engine.motion.sight import Sight, SightStore
 from engine.motion.steps import Steps
@@ -205,7 +207,7 @@ def test_paint_is_no_change_of_colour():
 
 def both(first, second, share):
     weight = np.full(first.shape[:2], share, np.float32)
-    return [Carried(first, weight), Carried(second, 1 - weight)]
+    return [Carried(first, weight, weight), Carried(second, 1 - weight, 1 - weight)]
 
 
 def test_anchors_that_agree_are_mixed_and_others_not_doubled():
@@ -226,9 +228,9 @@ def test_what_no_anchor_saw_is_filled_and_counted():
     weight = np.ones((40, 60), np.float32)
     weight[:, 30:] = 0
     region = np.full((40, 60), 255, np.uint8)
-    whole, unseen = completed(edit, weight, region, [Carried(edit, weight)])
+    whole, unseen = completed(edit, weight, region, [Carried(edit, weight, weight)])
     assert unseen == 0.5 and np.abs(whole - 20).max() < 0.5
-    untouched, unseen = completed(edit, np.zeros_like(weight), region, [Carried(edit, weight)])
+    untouched, unseen = completed(edit, np.zeros_like(weight), region, [Carried(edit, weight, weight)])
     assert unseen == 1 and np.array_equal(untouched, edit)
 
 
@@ -250,3 +252,53 @@ def test_outlines_pull_a_surface_that_shows_nothing():
     assert np.abs(delta[inside].mean(axis=0) - (-1.5, 0)).max() < 0.25
     hidden = after & (x < 80)
     assert compare_outlines(outline(hidden), outline(after)).weight[30:90, 78:82].max() == 0
+
+
+def cleared_clip(tmp_path, frames=12):
+    """A drawn clip, the same without its subject, and its motion."""
+    drawn = drawn_clip(frames, (160, 256), 6, turn=0.2, growth=0)
+    plate = texture((160 + 16, 256 + 64), 7)
+    behind = []
+    for frame in range(frames):
+        shift = np.array([[1, 0, 32 * frame / (frames - 1)], [0, 1, 4 + 3 * np.sin(frame / 9)]], np.float32)
+        behind.append(cv2.warpAffine(plate, shift, (256, 160), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP))
+    steps = Steps(DrawnPictures(drawn.source), drawn.size, tmp_path / "motion")
+    steps.ensure(steps.missing([FrameRange(0, frames)]), lambda done, total: None)
+    return drawn, behind, [edit_region(mask, 1, 2) for mask in drawn.masks], steps
+
+
+def test_a_take_without_the_subject_is_told_from_a_painted_one():
+    size = (160, 256)
+    behind = cv2.GaussianBlur(texture(size, 7), (0, 0), 5)
+    y, x = np.mgrid[: size[0], : size[1]]
+    region = edit_region(np.where(np.hypot(x - 120, y - 80) < 45, 255, 0).astype(np.uint8), 1, 2)
+    source = inside(behind, texture(size, 12, (210, 90, 60)), region)
+    tinted = np.clip(source.astype(np.float32) @ TINT, 0, 255).astype(np.uint8)
+    assert shows_ground(source, behind, region)
+    assert not shows_ground(source, inside(source, tinted, region), region)
+    assert not shows_ground(source, inside(source, texture(size, 30, (60, 200, 220)), region), region)
+    assert not shows_ground(source, source, region)
+
+
+def test_what_was_behind_moves_with_its_surroundings(tmp_path):
+    drawn, behind, regions, steps = cleared_clip(tmp_path)
+    ground = Ground(Looks(steps, drawn.size), 0, regions[0], FrameRange(0, 12))
+    assert ground.others[regions[0] > 0].max() == 0 and ground.others.mean() < 0.05
+    for frame in range(1, 12):
+        ground.advance(frame, regions[frame])
+    at, _, _ = ground.sight().at(np.arange(160), np.arange(256))
+    take = inside(drawn.source[0], behind[0], regions[0]).astype(np.float32)
+    source, known = drawn.source[11].astype(np.float32), at[..., 0] > 0
+    picture = cloned(sample(take, at, cv2.INTER_CUBIC), source, regions[11], known)
+    there = ((regions[11] == 255) & known).astype(np.uint8) * 255
+    assert there.any() and psnr(picture, behind[11], there) > 30
+    darker = cloned(sample(take * 0.8, at, cv2.INTER_CUBIC), source, regions[11], known)
+    assert psnr(darker, behind[11], there) > 24
+
+
+def test_a_clone_fills_what_nothing_shows():
+    picture, source = np.zeros((40, 60, 3), np.float32), np.full((40, 60, 3), 90, np.float32)
+    region = np.zeros((40, 60), np.uint8)
+    region[10:30, 20:40] = 255
+    filled = cloned(picture, source, region, np.zeros((40, 60), bool))
+    assert np.abs(filled[region > 0] - 90).max() < 1

@@ -44,6 +44,14 @@ class MotionConfig:
             "help": "How strongly places that no longer look like the anchor are mistrusted.",
         },
     )
+    follows: str = field(
+        default="auto",
+        metadata={
+            "kind": "choice",
+            "choices": ("auto", "subject", "background"),
+            "help": "What the edit moves with: the subject, or, where it was taken away, what lies behind it.",
+        },
+    )
     recolour: bool = field(
         default=True, metadata={"help": "Carry changes of colour as such: they follow the frame's own shading and grain."}
     )

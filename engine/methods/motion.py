@@ -8,7 +8,8 @@ shading, grain and motion blur in every frame.
     the edit split into change of colour and painted layer                 engine/motion/recolour.py
     a subject's surface, its pixels' places in an anchor                   engine/motion/surface.py, align.py
     the same for a whole frame, which has many surfaces                    engine/motion/carry.py
-    what one anchor says of a frame                                        `_Side.carried`
+    what lies behind a subject that was taken away                         engine/motion/ground.py
+    what one anchor says of a frame                                        `_Side.carried`, `_Behind.carried`
     both anchors together, and what neither saw                            engine/motion/blend.py
     added to the source, inside the region only                            `_apply`
 
@@ -29,6 +30,7 @@ from engine.motion.align import eroded
 from engine.motion.blend import Carried, completed, mixed
 from engine.motion.carry import Chain
 from engine.motion.flow import sample
+from engine.motion.ground import Ground, cloned, shows_ground, widened
 from engine.motion.recolour import SOLID, carried, cell_centres, recoloured, solid, split
 from engine.motion.sight import Sight, SightStore, Window
 from engine.motion.surface import Looks, Surface
@@ -37,6 +39,8 @@ from engine.types import FrameIndex, FrameRange
 WHOLE = 0.9  # share of the frame from which on an edit is of many surfaces
 EDGE = 4  # px along the region's edge in which it may lie on something else
 UNLIKE = (20.0, 45.0)  # levels between the frame and the anchor's source there: below, it is the subject; above, it is not
+RIM = 24  # px around a region to whose light what was behind it is fitted
+LEAST = 0.05  # weight of what an anchor saw and what fits badly
 STRETCH = 2.0  # how far a soft edge may be made harder than it was at the anchor
 
 
@@ -62,9 +66,9 @@ class Motion:
             context.step(done, total)
 
         looks = Looks(shot.steps, shot.size)
-        right = None if segment.right is None else _Side(shot, looks, segment.right, config)
+        right = None if segment.right is None else _side(shot, looks, segment.right, config)
         store = None if right is None else _backward(segment, right, context, tick)
-        left = None if segment.left is None else _Side(shot, looks, segment.left, config)
+        left = None if segment.left is None else _side(shot, looks, segment.left, config)
         frames = shot.frames.frames(FrameRange(segment.start, segment.stop))
         for frame, source in zip(range(segment.start, segment.stop), frames, strict=True):
             if left is not None and frame > segment.start:
@@ -83,7 +87,7 @@ class Motion:
 
 
 def _edited(
-    source: np.ndarray, region: np.ndarray, sides: list[tuple[_Side, Sight, float]], frame: FrameIndex, context: Context
+    source: np.ndarray, region: np.ndarray, sides: list[tuple[_Side | _Behind, Sight, float]], frame: FrameIndex, context: Context
 ) -> np.ndarray:
     """(H, W, 3) uint8: the frame with its edit; notes what of it no anchor saw."""
     window = _window(region)
@@ -91,10 +95,10 @@ def _edited(
         context.note(frame, unseen=0.0, confidence=1.0)
         return source
     said = [side.carried(sight, source, region, window, near) for side, sight, near in sides]
-    edit, weight = mixed([one for one, _ in said], region[window] > 0, bands=sides[0][0].config.bands)
-    edit, unseen = completed(edit, weight, region[window], [one for one, _ in said])
+    edit, weight = mixed(said, region[window] > 0, bands=sides[0][0].config.bands)
+    edit, unseen = completed(edit, weight, region[window], said)
     inside = region[window] > 127
-    sure = np.max([certain for _, certain in said], axis=0)[inside] if inside.any() else np.ones(1)
+    sure = np.max([one.certain for one in said], axis=0)[inside] if inside.any() else np.ones(1)
     context.note(frame, unseen=round(unseen, 4), confidence=round(float(sure.mean()), 4))
     return _apply(source, edit, region, window)
 
@@ -115,7 +119,7 @@ def _nearness(frame: FrameIndex, segment: Segment, *, left: bool) -> float:
     return 1 - share if left else share
 
 
-def _backward(segment: Segment, right: _Side, context: Context, tick: Callable[[], None]) -> SightStore:
+def _backward(segment: Segment, right: _Side | _Behind, context: Context, tick: Callable[[], None]) -> SightStore:
     """Runs from the right anchor to the segment's start and leaves what it sees on disk for the forward pass."""
     store = SightStore(context.scratch / "right")
     assert segment.right is not None
@@ -127,7 +131,7 @@ def _backward(segment: Segment, right: _Side, context: Context, tick: Callable[[
 
 
 class _Side:
-    """One anchor's edit on its way through the segment."""
+    """One anchor's edit on its way through the segment: on the subject's surface, or, where a whole frame is edited, on many."""
 
     def __init__(self, shot: Shot, looks: Looks, anchor: FrameIndex, config: Config) -> None:
         self._shot, self.config = shot, config
@@ -136,39 +140,30 @@ class _Side:
         self._split = split(self._source, shot.take(anchor), region, recolour=config.recolour)
         self._region = region.astype(np.float32)
         self._within = eroded((region >= SOLID).astype(np.float32), EDGE)
-        self._surface: Surface | None = None
-        self._chain: Chain | None = None
+        self._carrier: Surface | Chain
         if region.mean() > WHOLE * 255:
-            self._chain = Chain(shot.steps, shot.size, anchor)
+            self._carrier = Chain(shot.steps, shot.size, anchor)
         else:
-            self._surface = Surface(looks, anchor, region, lock=config.lock, smooth=config.smooth)
+            self._carrier = Surface(looks, anchor, region, lock=config.lock, smooth=config.smooth)
 
     def advance(self, frame: FrameIndex) -> None:
         """Goes on to a neighbouring frame."""
-        if self._chain is not None:
-            self._chain.advance(frame)
-        elif self._surface is not None:
-            self._surface.advance(frame, self._shot.region(frame))
+        self._carrier.advance(frame, self._shot.region(frame))
 
     def sight(self) -> Sight:
         """What of the anchor the current frame shows."""
-        carrier = self._chain or self._surface
-        assert carrier is not None
-        return carrier.sight()
+        return self._carrier.sight()
 
-    def carried(
-        self, sight: Sight, source: np.ndarray, region: np.ndarray, window: Window, near: float
-    ) -> tuple[Carried, np.ndarray]:
-        """What the anchor says of a window of the frame, and how far it can be believed (h, w) 0–1.
+    def carried(self, sight: Sight, source: np.ndarray, region: np.ndarray, window: Window, near: float) -> Carried:
+        """What the anchor says of a window of the frame.
 
         The take's soft edge is part of its layer already: going by region / carried region keeps it from being applied twice.
         """
         config, inside = self.config, region[window].astype(np.float32)
-        at, certain, light = sight.at(np.arange(window[0].start, window[0].stop), np.arange(window[1].start, window[1].stop))
+        at, certain, light = sight.at(*_pixels(window))
         was = cv2.remap(self._region, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        layer = sample(self._split.layer, at, cv2.INTER_CUBIC)
         gate = np.clip(inside / np.maximum(was, 1), 0, STRETCH)
-        edit = layer * (gate * light if config.light else gate)[..., None]
+        edit = sample(self._split.layer, at, cv2.INTER_CUBIC) * (gate * light if config.light else gate)[..., None]
         here = source[window].astype(np.float32)
         colour = self._colour(sight, here, region[window], window)
         if colour is not None:
@@ -176,8 +171,7 @@ class _Side:
         if config.edges:
             edit *= self._uncovered(here, at, light, inside)[..., None]
         certain = certain * ((was >= 0.5 * inside) & (was > 8))
-        weight = np.maximum(np.power(certain, config.trust), 0.05 * (certain > 0)) * near**config.nearness
-        return Carried(edit, weight.astype(np.float32), colour), certain
+        return Carried(edit, _weight(certain, near, config), certain, colour)
 
     def _uncovered(self, here: np.ndarray, at: np.ndarray, light: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """(h, w) 0–1: 0 along the region's edge where it lies on something that covers the subject, which was whole there."""
@@ -194,6 +188,54 @@ class _Side:
             return None
         places, _, _ = sight.at(*cell_centres(size, window))
         return recoloured(carried(gain, size, places), source, size, window) * solid(region)[..., None]
+
+
+class _Behind:
+    """One anchor's picture of what is behind a subject that was taken away."""
+
+    def __init__(self, shot: Shot, looks: Looks, anchor: FrameIndex, config: Config) -> None:
+        self._shot, self.config = shot, config
+        self._ground = Ground(looks, anchor, shot.region(anchor), shot.span)
+        self._take = shot.take(anchor).astype(np.float32)
+        self._there = 1 - self._ground.others
+
+    def advance(self, frame: FrameIndex) -> None:
+        """Goes on to a neighbouring frame."""
+        self._ground.advance(frame, self._shot.region(frame))
+
+    def sight(self) -> Sight:
+        """What of the anchor the current frame shows."""
+        return self._ground.sight()
+
+    def carried(self, sight: Sight, source: np.ndarray, region: np.ndarray, window: Window, near: float) -> Carried:
+        """What the anchor says of a window of the frame: a picture, fitted in without a seam."""
+        wide = widened(window, region.shape, RIM)
+        at, certain, _ = sight.at(*_pixels(wide))
+        there = cv2.remap(self._there, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        here = source[wide].astype(np.float32)
+        picture = cloned(sample(self._take, at, cv2.INTER_CUBIC), here, region[wide], there > 0.99)
+        inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(window, wide, strict=True))
+        gate = (region[window].astype(np.float32) / 255)[..., None]
+        certain = (certain * (there > 0.99))[inner]
+        edit = (picture - here)[inner] * gate
+        return Carried(edit, _weight(certain, near, self.config), certain, edit)
+
+
+def _side(shot: Shot, looks: Looks, anchor: FrameIndex, config: Config) -> _Side | _Behind:
+    """What carries an anchor's edit: it moves with the subject, or it shows what is behind it."""
+    behind = config.follows == "background"
+    if config.follows == "auto":
+        behind = shows_ground(shot.frames.get(anchor), shot.take(anchor), shot.region(anchor))
+    return _Behind(shot, looks, anchor, config) if behind else _Side(shot, looks, anchor, config)
+
+
+def _pixels(window: Window) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(window[0].start, window[0].stop), np.arange(window[1].start, window[1].stop)
+
+
+def _weight(certain: np.ndarray, near: float, config: Config) -> np.ndarray:
+    """(h, w) float32: how much an anchor counts; what it saw counts a little even where it fits badly."""
+    return (np.maximum(np.power(certain, config.trust), LEAST * (certain > 0)) * near**config.nearness).astype(np.float32)
 
 
 def _apply(source: np.ndarray, edit: np.ndarray, region: np.ndarray, window: Window) -> np.ndarray:

@@ -16,13 +16,16 @@ BROAD = 3.0  # cells, standard deviation of what counts as broad
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Carried:
-    """What one anchor says of a window: edit (h, w, 3) float32 levels to add to the source; weight (h, w) float32 from 0.
+    """What one anchor says of a window.
 
-    `colour` (h, w, 3): what of the edit follows from the frame's own colours, or None: it holds where the anchor saw nothing too.
+    edit (h, w, 3) float32 levels to add to the source; weight (h, w) float32 from 0; certain (h, w) float32 0–1: how far it is
+    believed; colour (h, w, 3): what of the edit follows from the frame's own colours, so that it holds where the anchor saw
+    nothing too, or None.
     """
 
     edit: np.ndarray
     weight: np.ndarray
+    certain: np.ndarray
     colour: np.ndarray | None = None
 
 

@@ -34,8 +34,8 @@ class Chain:
         self.positions = self._pixels.copy()
         self.confidence = np.ones(steps.size, np.float32)
 
-    def advance(self, frame: FrameIndex) -> None:
-        """Goes on to the neighbouring frame."""
+    def advance(self, frame: FrameIndex, region: np.ndarray | None = None) -> None:
+        """Goes on to the neighbouring frame, whatever is edited there."""
         there, back = self._steps.flow(frame, self._at), self._steps.flow(self._at, frame)
         at = self._pixels + there
         self.confidence = sample(self.confidence, at) * consistency(there, back, self._pixels)

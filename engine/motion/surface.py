@@ -77,6 +77,10 @@ class Looks:
         small = alpha if alpha.shape == self.size else cv2.resize(alpha, self.size[::-1], interpolation=cv2.INTER_AREA)
         return self._padded(small).astype(np.float32) / 255
 
+    def cells(self, alpha: np.ndarray) -> np.ndarray:
+        """The same by nodes (n, m)."""
+        return to_nodes(self.alpha(alpha))
+
     def _padded(self, picture: np.ndarray) -> np.ndarray:
         bottom, right = self.nodes[0] * SPACING - picture.shape[0], self.nodes[1] * SPACING - picture.shape[1]
         return cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
@@ -110,23 +114,34 @@ class Surface:
     is what the frame shows; about 1 where it is not.
     """
 
-    def __init__(self, looks: Looks, frame: FrameIndex, alpha: np.ndarray, *, lock: bool = True, smooth: bool = True) -> None:
-        """`alpha` (H, W) uint8: the subject there. `lock`: correct against the anchor; `smooth`: the deformation model."""
-        self._looks, self._at, self._lock, self._smooth = looks, frame, lock, smooth
+    def __init__(
+        self,
+        looks: Looks,
+        frame: FrameIndex,
+        alpha: np.ndarray,
+        *,
+        lock: bool = True,
+        smooth: bool = True,
+        outlined: bool = True,
+        area: float | None = None,
+    ) -> None:
+        """`alpha` (H, W) uint8: the subject there. `lock`: correct against the anchor; `smooth`: the deformation model;
+        `outlined`: the outline is the subject's own; `area`: nodes of sight that tell turning and growing, else the subject's."""
+        self._looks, self._at, self._lock, self._smooth, self._outlined = looks, frame, lock, smooth, outlined
         gray = looks.gray(frame)
         self._picture = (cv2.GaussianBlur(gray, (0, 0), COARSE_BLUR), cv2.GaussianBlur(gray, (0, 0), FINE_BLUR))
         self._alpha = self._before = looks.alpha(alpha)
         self._outline = outline(self._alpha >= 0.5)
-        self._area, self._whole = float(to_nodes(self._alpha).sum()), STILL
+        self._area, self._whole = float(to_nodes(self._alpha).sum()) if area is None else area, STILL
         self.shift = np.zeros((*looks.nodes, 2), np.float32)
         self.misfit = np.zeros(looks.nodes, np.float32)
         self.light = np.ones(looks.nodes, np.float32)
         self._everywhere = self._nodes = (slice(0, looks.nodes[0]), slice(0, looks.nodes[1]))
 
-    def advance(self, frame: FrameIndex, alpha: np.ndarray) -> None:
-        """Goes on to the neighbouring frame, where the subject is `alpha` (H, W) uint8."""
+    def advance(self, frame: FrameIndex, alpha: np.ndarray, nodes: Nodes | None = None) -> None:
+        """Goes on to the neighbouring frame, with the subject at `alpha` (H, W) uint8; `nodes`: where to look, else around it."""
         here = self._looks.alpha(alpha)
-        self._nodes = nodes = _around(to_nodes(here)) or self._everywhere
+        self._nodes = nodes = nodes or around(to_nodes(here), MARGIN) or self._everywhere
         self._predict(frame, here, nodes)
         if self._lock:
             self._correct(frame, here, nodes)
@@ -193,6 +208,8 @@ class Surface:
             if number == ROUNDS:
                 break
             edges = compare_outlines(edge, sample(self._outline, at))
+            if not self._outlined:
+                edges.weight[:] = 0
             delta = correction([found, edges], affine=coarse)
             moved = (places + delta - (SPACING - 1) / 2) / SPACING
             self._put(delta + sample(self.shift, moved), to_nodes(np.maximum(weight, edges.weight)), nodes)
@@ -215,12 +232,12 @@ def _bounded(rest: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return spread(rest, weight, STEP_WINDOW, STEP_HOLD)
 
 
-def _around(alpha: np.ndarray) -> Nodes | None:
-    """Rows and columns of nodes that hold the subject, with a margin; None where it is not there."""
+def around(alpha: np.ndarray, margin: int) -> Nodes | None:
+    """Rows and columns of nodes that hold a mask (n, m), with so many around; None where it is not there."""
     rows, columns = np.flatnonzero(alpha.max(axis=1) > 0.1), np.flatnonzero(alpha.max(axis=0) > 0.1)
     if not len(rows):
         return None
     return (
-        slice(max(0, int(rows[0]) - MARGIN), min(alpha.shape[0], int(rows[-1]) + 1 + MARGIN)),
-        slice(max(0, int(columns[0]) - MARGIN), min(alpha.shape[1], int(columns[-1]) + 1 + MARGIN)),
+        slice(max(0, int(rows[0]) - margin), min(alpha.shape[0], int(rows[-1]) + 1 + margin)),
+        slice(max(0, int(columns[0]) - margin), min(alpha.shape[1], int(columns[-1]) + 1 + margin)),
     )
