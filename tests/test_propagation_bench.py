@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.bench.harness import BenchError
 from tests.bench.propagation import _chosen, layouts
 from tests.bench.propagation_clips import KINDS, TrueClip, draw_clip
 from tests.bench.propagation_measures import BEST, compare, psnr, ssim
+from tests.bench.propagation_next import next_anchor
+from tests.bench.propagation_real import flicker, real_clips
 from tests.bench.propagation_rivals import EbSynth, Layout, plain_chain, shares
 from tests.bench.propagation_run import Run, segments
 
@@ -87,6 +90,34 @@ def test_measures() -> None:
     assert psnr(np.zeros(9, np.uint8), np.full(9, 10, np.uint8)) == pytest.approx(28.13, abs=0.01)
     assert ssim(picture, picture, everywhere) == pytest.approx(1)
     assert ssim(picture, rng.permutation(picture), everywhere) < 0.2 < ssim(picture, off, everywhere)
+
+
+@pytest.mark.slow
+def test_one_more_anchor_takes_error_away(clip: TrueClip, tmp_path: Path) -> None:
+    gains = next_anchor(clip, Run(clip, tmp_path))
+    assert gains.frame is not None and 0 < gains.frame < 62
+    assert 0 < gains.middle < 100 and 0 < gains.suggested < 100
+
+
+def test_flicker_is_against_the_source(clip: TrueClip, tmp_path: Path) -> None:
+    few = TrueClip("few", 0, True, clip.source[:6], clip.edited[:6], clip.region[:6])
+    seen = flicker(few, tmp_path)
+    assert 0 < seen.source < 30 and 0 < seen.ours < 60 and 0 < seen.chain < 60
+
+
+def test_real_clips_need_masks_for_all_frames(tmp_path: Path, clip: TrueClip) -> None:
+    for folder, masks in (("whole", 4), ("first", 1)):
+        for kind, count in (("frames", 4), ("masks", masks)):
+            (tmp_path / folder / kind).mkdir(parents=True)
+            for frame in range(count):
+                picture = clip.source[frame] if kind == "frames" else clip.region[frame]
+                Image.fromarray(picture).save(tmp_path / folder / kind / f"{frame:05d}.png")
+    found = real_clips(tmp_path)
+    assert [(one.name, one.frames, one.size) for one in found] == [("whole", 4, SMALL)]
+    assert np.array_equal(found[0].edited[1], found[0].source[1]) and not np.array_equal(found[0].edited[0], found[0].source[0])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchError, match="empty"):
+        real_clips(tmp_path / "empty")
 
 
 def test_ebsynth_that_is_not_there_is_said(tmp_path: Path) -> None:

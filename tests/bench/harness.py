@@ -30,6 +30,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--only": {"metavar": "NAMES", "help": "only these kinds of drawn clips, separated by commas"},
     "--keep": {"type": Path, "metavar": "DIR", "help": "keep drawn clips in DIR and take them from there"},
     "--ebsynth": {"type": Path, "metavar": "FILE", "help": "EbSynth's program (also: environment variable EBSYNTH)"},
+    "--quick": {"action": "store_true", "help": "leave out what takes longest"},
+    "--growth": {"metavar": "SIZES", "help": "also long clips: 480p,720p,1080p or some of them"},
     "--ablation": {"action": "store_true", "help": "also with each part of the method switched off"},
 }
 
@@ -57,7 +59,7 @@ BENCHES = {
     "propagation": Bench(
         "tests.bench.propagation",
         "carrying an edit, against exact truth, a plain chain of flow and EbSynth",
-        ("--scenes", "--seed", "--only", "--keep", "--ebsynth", "--ablation"),
+        ("--scenes", "--seed", "--only", "--keep", "--clips", "--ebsynth", "--quick", "--ablation", "--growth"),
     ),
     "backbones": Bench("tests.bench.backbones", "what attention control and offload cost, against the stock models"),
     "flowanchor": Bench("tests.bench.flowanchor", "FlowAnchor part by part on two subjects", ("--scenes", "--seed")),

@@ -22,13 +22,28 @@ import numpy as np
 import torch
 
 from tests.bench.harness import BenchError, Figure, Report, say
-from tests.bench.propagation_clips import KINDS, TrueClip, draw_clip
+from tests.bench.propagation_clips import KINDS, SIZE, TrueClip, draw_clip
+from tests.bench.propagation_growth import COST_FIGURES, GROWTH_FIGURES, LONG, cost, grow
 from tests.bench.propagation_measures import compare
+from tests.bench.propagation_next import next_anchor
+from tests.bench.propagation_real import flicker, real_clips
 from tests.bench.propagation_rivals import EbSynth, Layout, plain_chain
 from tests.bench.propagation_run import Run, parts_of_the_method
 
 READ = (5, 10, 20, 30, 60)
 EVERY = 30
+LACKS = {
+    "ebsynth_": "no EbSynth program was given: --ebsynth PATH, environment variable EBSYNTH, or on the search path",
+    "over_ebsynth": "no EbSynth program was given: --ebsynth PATH, environment variable EBSYNTH, or on the search path",
+    "without_": "run with --ablation",
+    "growth_": "run with --growth 480p,720p,1080p",
+    "gain_": "no clip of this kind was drawn",
+    "next_": "left out by --quick",
+    "warp": "run with --clips DIR",
+    "chain_warp": "run with --clips DIR",
+    "source_warp": "run with --clips DIR",
+    "cost_": "left out where only some clips are run",
+}
 LAYOUTS = {"a": "one anchor at frame 0", "b": "an anchor at both ends", "c": "an anchor every 30 frames"}
 
 
@@ -60,6 +75,16 @@ FIGURES = (
     *(Figure(f"ebsynth_psnr_a_{n}", f"  EbSynth, {n} frames", "dB", better="higher") for n in READ),
     Figure("ebsynth_seconds", "EbSynth", "CPU s per frame"),
     Figure("ebsynth_ratio", "EbSynth's time over the method's, per frame", "×", 100, "higher"),
+    Figure("next_suggested", "error that one more anchor takes away, where suggested", "%", better="higher"),
+    Figure("next_middle", "  in the middle", "%", better="higher"),
+    Figure("next_random", "  on a random frame", "%", better="higher"),
+    Figure("next_over_middle", "suggested over the middle", "% points", 0, "higher"),
+    Figure("next_over_random", "suggested over random", "% points", 0, "higher"),
+    Figure("warp", "real clips: difference from frame to frame along the motion", "levels"),
+    Figure("chain_warp", "  the plain chain", "levels"),
+    Figure("source_warp", "  the source itself", "levels"),
+    *COST_FIGURES,
+    *GROWTH_FIGURES,
     *(Figure(f"without_{part}", f"loss without {part.replace('_', ' ')}", "dB") for part in parts_of_the_method()),
 )
 
@@ -80,7 +105,7 @@ class Tally:
 
 
 def run(report: Report, options: argparse.Namespace) -> None:
-    chosen = _chosen(options)
+    chosen, longer = _chosen(options), _longer(options)
     ebsynth = _ebsynth(options)
     threads, torch_threads = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
@@ -88,23 +113,56 @@ def run(report: Report, options: argparse.Namespace) -> None:
     tally = Tally()
     try:
         for name, seed in chosen:
-            begun = time.monotonic()
-            clip = draw_clip(name, seed, options.keep)
-            drawn = time.monotonic()
-            with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as folder:
-                _measure(clip, tally, Path(folder), ebsynth, options.ablation)
-            say(f"{_line(tally, clip)}; drawn in {drawn - begun:.0f} s, measured in {time.monotonic() - drawn:.0f} s")
+            _clip(name, seed, tally, options, ebsynth)
+        if options.clips:
+            _real(options.clips, tally)
     finally:
         cv2.setNumThreads(threads)
         torch.set_num_threads(torch_threads)
     _reach(report, tally)
-    if ebsynth is None:
-        why = "no EbSynth program was given: --ebsynth PATH, environment variable EBSYNTH, or on the search path"
-        report.lack(why, "ebsynth_")
-        report.lack(why, "over_ebsynth")
-    report.lack("run with --ablation", "without_")
-    report.lack("no clip of this kind was drawn", "gain_")
-    report.note(f"{len(chosen)} clips at {clip.size[1]} × {clip.size[0]}; seeds from {options.seed}.")
+    if not (options.only or options.scenes or options.quick):
+        cost(report, options.seed)
+    grow(report, longer, options.seed)
+    for prefix, why in LACKS.items():
+        report.lack(why, prefix)
+    report.note(f"{len(chosen)} clips at {SIZE[1]} × {SIZE[0]}; seeds from {options.seed}.")
+
+
+def _clip(name: str, seed: int, tally: Tally, options: argparse.Namespace, ebsynth: EbSynth | None) -> None:
+    begun = time.monotonic()
+    clip = draw_clip(name, seed, options.keep)
+    drawn = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as folder:
+        ran = Run(clip, Path(folder))
+        _measure(clip, ran, tally, ebsynth, options.ablation)
+        if not options.quick:
+            _next(clip, ran, tally)
+    say(f"{_line(tally, clip)}; drawn in {drawn - begun:.0f} s, measured in {time.monotonic() - drawn:.0f} s")
+
+
+def _next(clip: TrueClip, ran: Run, tally: Tally) -> None:
+    gains, key = next_anchor(clip, ran), f"{clip.name}-{clip.seed}"
+    for name in ("suggested", "middle", "random"):
+        tally.add(f"next_{name}", key, getattr(gains, name))
+    say(f"{key}: suggested {gains.frame}: {gains.suggested:.0f} %, middle {gains.middle:.0f} %, random {gains.random:.0f} %")
+
+
+def _real(folder: Path, tally: Tally) -> None:
+    for clip in real_clips(folder):
+        with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as place:
+            seen = flicker(clip, Path(place))
+        say(f"{clip.name}: {seen.ours:.2f} levels, plain chain {seen.chain:.2f}, source {seen.source:.2f}")
+        for key, value in (("warp", seen.ours), ("chain_warp", seen.chain), ("source_warp", seen.source)):
+            tally.add(key, clip.name, value)
+
+
+def _longer(options: argparse.Namespace) -> list[str]:
+    """Sizes of the runs that show how time and memory grow."""
+    names = options.growth.split(",") if options.growth else []
+    unknown = sorted(set(names) - set(LONG))
+    if unknown:
+        raise BenchError(f"There is no run of growth at {unknown[0]}; there are {', '.join(LONG)}.")
+    return names
 
 
 def _chosen(options: argparse.Namespace) -> list[tuple[str, int]]:
@@ -136,10 +194,9 @@ def layouts(frames: int) -> list[Layout]:
     ]
 
 
-def _measure(clip: TrueClip, tally: Tally, folder: Path, ebsynth: EbSynth | None, ablation: bool) -> None:
+def _measure(clip: TrueClip, ran: Run, tally: Tally, ebsynth: EbSynth | None, ablation: bool) -> None:
     key = f"{clip.name}-{clip.seed}"
     laid = layouts(clip.frames)
-    ran = Run(clip, folder)
     chained = plain_chain(clip, laid)
     tally.add("chain_seconds", key, chained.seconds)
     for layout in laid:
@@ -212,6 +269,9 @@ def _reach(report: Report, tally: Tally) -> None:
     if tally.values.get("ebsynth_psnr_a"):
         report.reach("over_ebsynth", tally.mean("psnr_a") - tally.mean("ebsynth_psnr_a"))
         report.reach("ebsynth_ratio", tally.mean("ebsynth_seconds") / tally.mean("seconds"))
+    if tally.values.get("next_suggested"):
+        for other in ("middle", "random"):
+            report.reach(f"next_over_{other}", tally.mean("next_suggested") - tally.mean(f"next_{other}"))
     for part in parts_of_the_method():
         if tally.values.get(f"without_{part}_psnr_a"):
             losses = [_gain(tally, clip, f"without_{part}_") for clip in clips]
