@@ -2,8 +2,9 @@
 
 Variants differ in settings alone, on the same scenes with the same noise:
 
-    flowedit    plain flow editing            step1, step2, sar    SAR's first, its second, both
-    lock        + the source held outside     amm                  + AMM alone           full    SAR and AMM
+    flowedit            plain flow editing                    lock        + the source held outside the mask
+    step1, step2, sar   + SAR's first step, its second, both  amm         + AMM
+    full                + SAR and AMM                         full_lock   + all of them
 
 Measured before anything is composited, against scenes whose exact answer is drawn: success by the exact checker (carried out,
 the rest untouched); carried = the part of the asked change, in its direction, that was made in the mask; leakage = mean change on
@@ -56,6 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sar": {"gamma": 0.0},
     "amm": {"beta_text": 0.0, "beta_space_time": 0.0},
     "full": {},
+    "full_lock": {"background_lock": True},
 }
 SWEEPS: dict[str, list[dict[str, Any]]] = {
     "β1 = β2": [{"beta_text": beta, "beta_space_time": beta} for beta in (0.1, 0.3, 0.5, 1.0)],

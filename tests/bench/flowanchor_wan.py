@@ -15,7 +15,6 @@ from engine.diffusion.backbone import DiffusionBackbone, Text
 from engine.diffusion.windows import SharedNoise, Window
 from engine.methods.cards import FlowAnchorConfig as Config
 from engine.methods.flowanchor import WAN_GUIDANCE, Asked, Editing, Part, edit_windows, frame_factor
-from tests.bench import full_size
 from tests.bench.harness import Figure, Report, say
 
 LENGTHS, SIZE = (41, 81), (480, 832)
@@ -36,6 +35,8 @@ def run(report: Report) -> None:
     if device.type == "cpu":
         report.lack("There is no GPU here.", "wan_")
         return
+    from tests.bench import full_size  # needs a GPU
+
     model, _ = full_size.wan(device, working_dtype(device), "whole")
     for frames in LENGTHS:
         full, plain = Config(), Config(beta_text=0.0, beta_space_time=0.0, gamma=0.0, tau=1.1)
