@@ -10,6 +10,7 @@ import numpy as np
 UNSEEN = 0.02  # weight below which no anchor can be believed
 DISAGREE = (4.0, 20.0)  # levels of fine detail between two anchors: below, they are mixed; above, the nearer one decides
 SHARPEST = 6.0  # power of the weights where they disagree
+CLOSE_BY = 3.0  # px: a gap no wider than a few of these is filled from its rim alone
 COARSE = 8  # px: broad colour is mixed over cells of this size, fine detail beside it
 BROAD = 3.0  # cells, standard deviation of what counts as broad
 
@@ -78,8 +79,16 @@ def completed(edit: np.ndarray, weight: np.ndarray, region: np.ndarray, carried:
         return edit, share
     colours = [one.colour for one in carried if one.colour is not None]
     colour = np.asarray(sum(colours, np.zeros_like(edit))) / len(carried)
-    filled = fill(edit - colour, seen) * (region.astype(np.float32) / 255)[..., None] + colour
+    filled = _filled(edit - colour, seen, missing) * (region.astype(np.float32) / 255)[..., None] + colour
     return np.where(missing[..., None], filled, edit), share
+
+
+def _filled(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Values (h, w, 3) with what is wanted (h, w) bool filled: from close by where it can be, else by `fill`."""
+    weight = known.astype(np.float32)
+    near = cv2.GaussianBlur(weight, (0, 0), CLOSE_BY)
+    close = cv2.GaussianBlur(values * weight[..., None], (0, 0), CLOSE_BY) / np.maximum(near, 1e-6)[..., None]
+    return fill(values, known) if (wanted & (near < 0.02)).any() else close
 
 
 def fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -47,10 +47,13 @@ class Chain:
 
     def sight(self) -> Sight:
         """What of the source frame the current one shows."""
-        height, width = self._steps.size
+        # Flow is kept at half of motion scale: nothing finer is known.
+        height, width = self._steps.size[0] // 2, self._steps.size[1] // 2
         cell = (self._clip_size[0] / height, self._clip_size[1] / width)
-        shift = (self.positions - self._pixels) * np.array(cell[::-1], np.float32)
-        return Sight((slice(0, height), slice(0, width)), cell, shift, self.confidence, np.ones_like(self.confidence))
+        moved = cv2.resize(self.positions - self._pixels, (width, height), interpolation=cv2.INTER_AREA)
+        certain = cv2.resize(self.confidence, (width, height), interpolation=cv2.INTER_AREA)
+        shift = moved * np.array([0.5 * cell[1], 0.5 * cell[0]], np.float32)
+        return Sight((slice(0, height), slice(0, width)), cell, shift, certain, np.ones_like(certain))
 
     def _correct(self, frame: np.ndarray) -> None:
         """Compares the carried source picture with the frame and corrects the positions by what is left."""

@@ -128,11 +128,11 @@ class Surface:
         """`alpha` (H, W) uint8: the subject there. `lock`: correct against the anchor; `smooth`: the deformation model;
         `outlined`: the outline is the subject's own; `area`: nodes of sight that tell turning and growing, else the subject's."""
         self._looks, self._at, self._lock, self._smooth, self._outlined = looks, frame, lock, smooth, outlined
-        gray = looks.gray(frame)
-        self._picture = (cv2.GaussianBlur(gray, (0, 0), COARSE_BLUR), cv2.GaussianBlur(gray, (0, 0), FINE_BLUR))
-        self._alpha = self._before = looks.alpha(alpha)
-        self._outline = outline(self._alpha >= 0.5)
-        self._area, self._whole = float(to_nodes(self._alpha).sum()) if area is None else area, STILL
+        self._before = here = looks.alpha(alpha)
+        gray, edge = looks.gray(frame), outline(here >= 0.5)
+        # Picture, mask and outline are fetched together, in one go.
+        self._coarse, self._fine = (np.dstack([cv2.GaussianBlur(gray, (0, 0), s), here, edge]) for s in (COARSE_BLUR, FINE_BLUR))
+        self._area, self._whole = float(to_nodes(here).sum()) if area is None else area, STILL
         self.shift = np.zeros((*looks.nodes, 2), np.float32)
         self.misfit = np.zeros(looks.nodes, np.float32)
         self.light = np.ones(looks.nodes, np.float32)
@@ -203,11 +203,12 @@ class Surface:
             if number < 2:
                 target = cv2.GaussianBlur(gray, (0, 0), COARSE_BLUR if coarse else FINE_BLUR)
             at = pixels + to_pixels(self.shift[nodes])
-            weight = inner * sample(self._alpha, at)
-            found = compare(target, sample(self._picture[0 if coarse else 1], at), weight)
+            warped = sample(self._coarse if coarse else self._fine, at)
+            weight = inner * warped[..., 1]
+            found = compare(target, warped[..., 0], weight)
             if number == ROUNDS:
                 break
-            edges = compare_outlines(edge, sample(self._outline, at))
+            edges = compare_outlines(edge, warped[..., 2])
             if not self._outlined:
                 edges.weight[:] = 0
             delta = correction([found, edges], affine=coarse)
