@@ -36,7 +36,8 @@ from engine.patches import make_patch
 from engine.preparing import write_shared
 from engine.progress import Progress, Step
 from engine.segments import MaskSpan, shared_key, shots
-from engine.tracking.masks import carry_masks
+from engine.tracking.choice import AUTO
+from engine.tracking.masks import CarriedMask, carry_masks
 from engine.types import FrameIndex, FrameRange
 
 FRAMES_KEPT = 4
@@ -98,32 +99,52 @@ def read_motion(material: Material, spans: list[FrameRange], progress: Progress)
 
 def carry(material: Material, spans: list[MaskSpan], progress: Progress) -> None:
     """Carries masks over the spans and leaves them as record sets; spans that have one answer are carried together."""
-    read_motion(material, [span.reach for span in spans], progress)
+    read_motion(material, [span.reach for span in spans if span.by == AUTO], progress)
     together: dict[object, list[MaskSpan]] = {}
     for span in spans:
-        together.setdefault(span.problem, []).append(span)
+        together.setdefault(span.problem if span.by == AUTO else (span.by, span.range), []).append(span)
     for alike in together.values():
         carry_spans(material, alike, progress.part("Carrying masks", sum(len(span.range) for span in alike)))
 
 
 def carry_spans(material: Material, spans: list[MaskSpan], step: Step) -> None:
-    """Carries the masks of spans with the same problem. `meta["confidence"]` holds one number 0–1 for each frame."""
-    span, problem = spans[0].range, spans[0].problem[1]
-    given = {subject: _Marked(material, dict(marks)) for subject, marks in problem}
+    """Carries the masks of spans with the same problem, or by one model over the same frames.
+
+    `meta["confidence"]` holds one number 0–1 for each frame.
+    """
+    span = spans[0].range
+    given = {subject: _Marked(material, dict(marks)) for one in spans for subject, marks in one.problem[1]}
     told: dict[str, list[float]] = {one.key: [] for one in spans}
     with ExitStack() as stack:
         scratch = stack.enter_context(material.workspace.scratch())
         writers = {one.key: RecordWriter(material.workspace.masks(one.key), resume=False) for one in spans}
         for writer in writers.values():
             stack.enter_context(writer)
-        wanted = tuple(one.subject for one in spans)
-        size = material.project.video.size
-        for frame, masks in carry_masks(material.steps, size, given, span, step=step, scratch=scratch, wanted=wanted):
+        for frame, masks in _carried(material, spans, given, step, scratch):
             for one in spans:
                 writers[one.key].append(frame, seal(frame, encode_png(masks[one.subject].alpha)))
                 told[one.key].append(round(masks[one.subject].confidence, 3))
         for key, writer in writers.items():
             writer.finish({"range": [span.start, span.stop], "confidence": told[key]})
+
+
+def _carried(
+    material: Material, spans: list[MaskSpan], given: dict[int, _Marked], step: Step, scratch: Path
+) -> Iterator[tuple[FrameIndex, Mapping[int, CarriedMask]]]:
+    """Every frame of the spans with the mask of each span's subject, by whom the project says.
+
+    Raises MethodError where that model is not here.
+    """
+    span, size = spans[0].range, material.project.video.size
+    if spans[0].by == AUTO:
+        wanted = tuple(one.subject for one in spans)
+        yield from carry_masks(material.steps, size, given, span, step=step, scratch=scratch, wanted=wanted)
+        return
+    from engine.segmentation.sam_video import video_model
+
+    model, pack = video_model(spans[0].by), material.ready_pack
+    for frame, alphas, sure in model.carry(pack.rgb, given, span, size=size, scratch=scratch, step=step):
+        yield frame, {subject: CarriedMask(alphas[subject], sure[subject]) for subject in alphas}
 
 
 class _Marked(Mapping[FrameIndex, np.ndarray]):

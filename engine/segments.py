@@ -17,6 +17,7 @@ from typing import Any
 from engine.methods import card
 from engine.methods.base import Segment
 from engine.project import Project
+from engine.tracking.choice import AUTO, key_part
 from engine.types import Anchor, FrameIndex, FrameRange
 from engine.workspace import content_key
 
@@ -38,6 +39,8 @@ class MaskSpan:
     key: str
     subject: int = 1
     others: tuple[tuple[int, Marks], ...] = ()
+    by: str = AUTO
+    """Who carries it: ourselves, or a model by name, which looks at each subject alone."""
 
     @property
     def problem(self) -> tuple[FrameRange, tuple[tuple[int, Marks], ...]]:
@@ -89,7 +92,10 @@ def mask_spans(project: Project, cuts: list[FrameIndex], subject: int) -> list[M
             stretches.insert(0, (FrameRange(start, first + 1), (marked[0],)))
         if last < stop - 1:
             stretches.append((FrameRange(last, stop), (marked[-1],)))
-        spans += [_mask_span(project, span, given, subject, rivals) for span, given in stretches]
+        if project.masks_by == AUTO:
+            spans += [_mask_span(project, span, given, subject, rivals) for span, given in stretches]
+        else:
+            spans += [_model_span(project, span, given, subject) for span, given in stretches]
     return spans
 
 
@@ -120,6 +126,14 @@ def _mask_span(
         parts |= {"subject": subject, "others": [[number, [list(one) for one in marks]] for number, marks in others]}
     key = content_key(what="mask", clip=project.video.digest, **parts)
     return MaskSpan(span, given, key, subject if others else 1, others)
+
+
+def _model_span(project: Project, span: FrameRange, given: Marks, subject: int) -> MaskSpan:
+    """Carried by a model: its state stands in the key, other subjects do not."""
+    marks = [list(one) for one in given]
+    clip, by = project.video.digest, project.masks_by
+    key = content_key(what="mask", clip=clip, range=[span.start, span.stop], given=marks, **key_part(by))
+    return MaskSpan(span, given, key, subject, by=by)
 
 
 def _near(marks: Marks, span: FrameRange) -> Marks:

@@ -246,3 +246,35 @@ def test_what_a_model_says_comes_as_a_sentence(home: Path) -> None:
             segmenter("sam3")
     finally:
         path.write_bytes(data)
+
+
+def test_a_project_carries_by_the_model_that_it_names(home: Path, tmp_path: Path) -> None:
+    from engine import acts
+    from engine.editor import Editor
+    from engine.progress import Progress
+    from engine.render import carry, prepare_clip, spans_to_carry
+    from tests.recipes import clip_in
+
+    editor = Editor.create(tmp_path / "project", clip_in(tmp_path, 10, size=(96, 128)))
+    try:
+        editor.act(acts.add_subject, "Subject")
+        boxes = {1: (10.0, 10.0, 50.0, 60.0), 2: (70.0, 20.0, 110.0, 80.0)}
+        for subject, box in boxes.items():
+            editor.act(acts.set_box, "Box", frame=4, subject=subject, box=box)
+        prepare_clip(editor.material, Progress())
+        ours = {span.key for span in spans_to_carry(editor.material)}
+        editor.act(acts.set_trackers, "Trackers", masks="sam2.1-tiny", points="auto")
+        spans = spans_to_carry(editor.material)
+        assert len(spans) == 4 and not ours & {span.key for span in spans}
+        carry(editor.material, spans, Progress())
+        material = editor.material
+        assert spans_to_carry(material) == []
+        for subject in boxes:
+            marked = editor.project.keyframe(4, subject)
+            assert marked is not None and all(material.alpha(subject, frame) is not None for frame in range(10))
+        again = {span.key for span in spans_to_carry(material) + [s for one in boxes for s in material.spans(one)]}
+        editor.act(acts.set_box, "Box", frame=4, subject=2, box=(60.0, 20.0, 100.0, 80.0))
+        kept = {span.key for span in editor.material.spans(1)}
+        assert kept < again and len(spans_to_carry(editor.material)) == 2  # the other subject's masks stay
+    finally:
+        editor.close()

@@ -9,6 +9,7 @@ memory does not grow with the shot; a pass's answers wait in a file.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from engine.device import torch_device
+from engine.device import chosen_device, torch_device
 from engine.models import folder_of
 from engine.segmentation.prompts import alpha_of
 from engine.segmentation.sam2 import Look, is_third, loaded
@@ -39,6 +40,16 @@ class Carried(NamedTuple):
     frame: FrameIndex
     alpha: dict[int, np.ndarray]
     confidence: dict[int, float]
+
+
+def video_model(name: str) -> SamVideo:
+    """The model, loaded once in this process for the device that is chosen. Raises MethodError."""
+    return _video_model(name, chosen_device())
+
+
+@functools.cache
+def _video_model(name: str, device: str) -> SamVideo:
+    return SamVideo(name)
 
 
 class SamVideo:
