@@ -156,7 +156,7 @@ def test_the_first_last_model_sees_both_ends_as_its_pipeline_shows_them() -> Non
     pipeline = WanImageToVideoPipeline(
         **parts("first-last"),
         image_encoder=found.load("CLIPVisionModel", "image_encoder", torch.float32),
-        image_processor=found.load("CLIPImageProcessor", "image_processor"),
+        image_processor=found.load("CLIPImageProcessorPil", "image_processor"),
     )
     theirs, z = run_wan("first-last", pipeline, image=images[0], last_image=images[1])
     condition = Condition(first=ends[0], last=ends[1])

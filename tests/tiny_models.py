@@ -104,7 +104,7 @@ def vace(folder: Path) -> Path:
 def first_last(folder: Path) -> Path:
     """A snapshot of the first–last model: 4 + 16 more channels, and CLIP's view of two pictures."""
     from diffusers import WanTransformer3DModel
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+    from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
     wan(folder)
     torch.manual_seed(2)
@@ -112,7 +112,7 @@ def first_last(folder: Path) -> Path:
         hidden_size=32, intermediate_size=37, num_hidden_layers=3, num_attention_heads=4, image_size=32, patch_size=16
     )
     CLIPVisionModel(vision).save_pretrained(folder / "image_encoder")
-    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(
         folder / "image_processor"
     )
     more = {"in_channels": 36, "image_dim": 32, "added_kv_proj_dim": 24, "pos_embed_seq_len": 10}

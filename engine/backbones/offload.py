@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import torch
 
-from engine.device import device_name, free_memory, has_streams, let_go
+from engine.device import device_name, free_memory, has_streams, is_out_of_memory, let_go
 from engine.diffusion.backbone import OutOfMemory
 
 Mode = Literal["whole", "parts", "blocks"]
@@ -92,7 +92,9 @@ class Home:
             self._bring(part)
             try:
                 return work()
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 wanted = error.with_traceback(None)  # its frames hold on to what must be let go
             let_go(self.device)
             self._step_down(part, asked, wanted)

@@ -23,14 +23,14 @@ LIBRARY = {
     "WanTransformer3DModel": "diffusers",
     "WanVACETransformer3DModel": "diffusers",
     "AutoTokenizer": "transformers",
-    "CLIPImageProcessor": "transformers",
+    "CLIPImageProcessorPil": "transformers",
     "CLIPTextModel": "transformers",
     "CLIPTextModelWithProjection": "transformers",
     "CLIPVisionModel": "transformers",
     "UMT5EncoderModel": "transformers",
 }
 """Which library has which class. A part of any other class is refused, so a snapshot cannot choose what is run."""
-WITHOUT_WEIGHTS = frozenset(("AutoTokenizer", "CLIPImageProcessor"))
+WITHOUT_WEIGHTS = frozenset(("AutoTokenizer", "CLIPImageProcessorPil"))
 
 
 class Snapshot:
@@ -60,6 +60,7 @@ class Snapshot:
         import diffusers
         import transformers
 
+        transformers.utils.logging.disable_progress_bar()  # jobs show their own progress
         made = getattr({"diffusers": diffusers, "transformers": transformers}[LIBRARY[kind]], kind)
         where, weights = self.folder / part, kind not in WITHOUT_WEIGHTS
         options: dict[str, Any] = {"local_files_only": True}

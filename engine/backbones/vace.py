@@ -118,7 +118,7 @@ class FirstLast(Wan):
     @torch.no_grad()
     def _seen(self, pictures: list[Tensor]) -> Tensor:
         """CLIP's last but one layer, (pictures, J, C'). Its encoder is loaded for this and freed: it is used once a segment."""
-        look = self._snapshot.load("CLIPImageProcessor", "image_processor")
+        look = self._snapshot.load("CLIPImageProcessorPil", "image_processor")
         model = self._snapshot.load("CLIPVisionModel", "image_encoder", torch.float32).to(self.device)
         arrays = [((picture.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy() for picture in pictures]
         pixels = look(images=arrays, return_tensors="pt").pixel_values.to(self.device)
