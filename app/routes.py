@@ -238,10 +238,10 @@ def _edited(session: Session, request: Request, body: dict[str, Any]) -> Respons
 
 
 def _instant(session: Session, request: Request, body: dict[str, Any]) -> Response:
-    """The edited frame before it is rendered, small; waits a little for it."""
+    """The edited frame before it is rendered, small; waits a little for it. 204 = it is not there (yet)."""
     picture = session.instant.picture(session.material, _frame_number(session, request))
     if picture is None:
-        raise NotHere("There is no preview of this frame.")
+        return Response(status_code=204, headers=FRESH)
     return Response(picture.jpeg, media_type="image/jpeg", headers=FRESH)
 
 

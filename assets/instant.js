@@ -8,12 +8,19 @@ export const REMARKS = {
   preview: "Preview: Propagate makes the real one",
 };
 
+const AGAIN_MS = 700; // after which a preview that was not there is asked for again
+
 /** `ask(frame)` after each frame that is drawn. */
 export function instantPreview(editor) {
-  return new Latest({
+  const latest = new Latest({
     load: (frame, signal) => editor.pictures.bring(editor.view, frame, editor.mode, signal),
-    done: (frame, came) => came && frame === editor.want && editor.redraw(),
+    done: (frame, state) => {
+      if (frame !== editor.want || state === "nothing") return;
+      if (state === "come") editor.redraw();
+      else latest.timer = setTimeout(() => frame === editor.want && editor.view && latest.ask(frame), AGAIN_MS);
+    },
     failed: (error) => console.warn(`preview: ${error.message}`), // the source is shown; Propagate says what is wrong
     rest: 0,
   });
+  return latest;
 }

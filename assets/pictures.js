@@ -58,14 +58,14 @@ export class Pictures {
     return path ? { ...place, path } : null;
   }
 
-  /** Loads the preview that would be shown for `frame` if it were there; whether it has come. Nothing to load: false. */
+  /** Loads the preview that would be shown for `frame` if it were there: "come", "waits" (not there yet), "nothing" to load. */
   async bring(view, frame, mode, signal) {
     const place = mode === "source" ? null : editedAt(view, frame);
-    if (place?.kind !== "preview" || this.edited.has(place.path)) return false;
+    if (place?.kind !== "preview" || this.edited.has(place.path)) return "nothing";
     const response = await fetch(this.url(place.path), { signal });
-    if (!response.ok) return false;
+    if (response.status !== 200) return "waits";
     this.edited.set(place.path, await createImageBitmap(await response.blob()));
-    return true;
+    return "come";
   }
 
   /** The pictures if all of them are decoded, else undefined. */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from engine.editor import Editor
 from engine.instant.chains import Chains
 from engine.instant.child import outward
 from engine.instant.pictures import LONGEST, QuickPictures, proxy_size
-from engine.instant.preview import InstantPreview, ranges
+from engine.instant.preview import WAITERS, InstantPreview, ranges
 from engine.methods.base import Segment
 from engine.progress import Progress
 from engine.quality import doubt
@@ -165,6 +167,23 @@ def test_another_take_is_followed(editor: Editor, preview: InstantPreview, drawn
     second = asked(preview, editor, 6)
     inside = drawn.masks[6] > 0
     assert second[inside].mean() < 0.6 * first[inside].mean()
+
+
+def test_whoever_asks_last_is_not_kept_waiting_by_those_before(editor: Editor, preview: InstantPreview) -> None:
+    """A drag asks for many frames; those that nobody looks at any more give their place up at once."""
+    asked(preview, editor, 4)
+    assert preview._process is not None
+    preview._process.send_signal(signal.SIGSTOP)
+    editor.approve(3, editor.picture_take(3, editor.picture(3) // 2, "imported", "half").key, outside="clip")
+    threads = [threading.Thread(target=preview.picture, args=(editor.material, frame)) for frame in range(4, 14)]
+    for thread in threads:
+        thread.start()
+    until(lambda: sum(thread.is_alive() for thread in threads) <= WAITERS)
+    until(lambda: len(preview._asked) <= WAITERS)
+    preview._process.send_signal(signal.SIGCONT)
+    for thread in threads:
+        thread.join()
+    assert not preview._asked and not preview._answered
 
 
 def test_without_an_anchor_there_is_nothing_and_no_process(editor: Editor, preview: InstantPreview) -> None:

@@ -24,6 +24,8 @@ STARTS = 4
 """A child that has died so many times is not started again."""
 WITHIN = 2.5
 """Seconds that somebody waits for a frame."""
+WAITERS = 6
+"""How many may wait at a time: one more sends the oldest away, whose frame is not looked at any more."""
 log = logging.getLogger("anchorline")
 
 
@@ -47,7 +49,7 @@ class InstantPreview:
         self._measures: dict[str, dict[FrameIndex, dict[str, float]]] = {}
         self._numbers = itertools.count(1)
         self._answered: dict[int, Picture | None] = {}
-        self._asked: set[int] = set()
+        self._asked: list[int] = []
         self._kept: OrderedDict[tuple[str, FrameIndex], Picture] = OrderedDict()
         self._bytes = 0
 
@@ -68,12 +70,14 @@ class InstantPreview:
                 self._kept.move_to_end((key, frame))
                 return self._kept[key, frame]
             number = next(self._numbers)
-            self._asked.add(number)
             if not self._order(material, frame, number):
-                self._asked.discard(number)
                 return None
+            self._asked.append(number)
+            if len(self._asked) > WAITERS:
+                self._answered[self._asked[0]] = None
+                self._lock.notify_all()
             self._lock.wait_for(lambda: number in self._answered or self._closed, WITHIN)
-            self._asked.discard(number)
+            self._asked.remove(number)
             return self._answered.pop(number, None)
 
     def proper(self, key: str) -> list[list[int]]:
