@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import batch, outputs
-from engine.device import workers
+from engine.device import devices, workers
 from engine.editor import Editor
 from engine.errors import MediaError, MethodError, RecipeError
 from engine.executors import Executor, PoolExecutor, SerialExecutor
@@ -23,6 +24,7 @@ from engine.interchange.project_zip import unpack_project
 from engine.material import Material
 from engine.media.writer import ExportSettings, check_target, settings_for
 from engine.methods.base import Segment
+from engine.models import MODELS, digest_of, is_here
 from engine.progress import Progress
 from engine.recipe import read_recipe
 from engine.render import (
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
         stack.callback(editor.close)
         stack.enter_context(editor.workspace.working(progress.check))
         warnings = [*video.warnings, *batch.play(editor, recipe, progress)]
-        work = _Work(editor.material, options, settings, progress, warnings)
+        work = _Work(editor.material, options, settings, progress, warnings, recipe.body.get("segmenter", "auto"))
         return work.do(executor, propagates=recipe.edits, keeps=options.project is not None)
 
 
@@ -173,6 +175,7 @@ class _Work:
     settings: ExportSettings | None
     progress: Progress
     warnings: list[str]
+    segmenter: str = "auto"
 
     def do(self, executor: Executor, *, propagates: bool, keeps: bool) -> int:
         """`keeps`: the project stays, so that it holds everything although no OUT was asked for."""
@@ -201,6 +204,11 @@ class _Work:
             self._report(report, span)
         return 0
 
+    def _models(self) -> list[str]:
+        """Names of the models that marks and tracks asked for."""
+        project = self.material.project
+        return sorted({self.segmenter, project.masks_by, project.points_by})
+
     def _report(self, report: RenderReport, span: FrameRange) -> None:
         body = {
             "frames": len(span),
@@ -210,7 +218,7 @@ class _Work:
             "outside_mask_max_abs": report.outside_mask_max_abs,
             "anchor_max_abs": report.anchor_max_abs,
             "quality": report.quality,
-            "models": [],
+            "models": [digest_of(name) for name in self._models() if name in MODELS],
             "warnings": [*self.warnings, *report.warnings],
             "output_sha256": outputs.digest(self.options.out) if self.settings else None,
         }
@@ -231,8 +239,14 @@ def doctor(options: argparse.Namespace, progress: Progress) -> int:
         rows.append((f"codec {codec}", "yes" if codec in av.codecs_available else "missing", ""))
     for package in ("torch", "diffusers", "transformers", "segment-anything"):
         rows.append(_package_row(package, "python launch.py (installs models' packages in the background)"))
-    rows.append(_package_row("ray", "optional; not used by this version"))
+    rows += [_torchvision_row(), _package_row("ray", "optional; not used by this version")]
     rows.append(("device", f"CPU, {workers()} cores", "motion propagation needs no more"))
+    for one in devices():
+        if one["name"] != "cpu":
+            memory = f"{int(str(one['free'])) / 1e9:.0f} of {int(str(one['total'])) / 1e9:.0f} GB free"
+            rows.append((f"device {one['name']}", f"{one['title']}, {memory}", ""))
+    here = [name for name in MODELS if is_here(name)]
+    rows.append(("models", ", ".join(here) or "none fetched", "" if here else "python launch.py models list"))
     free = shutil.disk_usage(Path.home()).free / 2**30
     rows.append(("free disk at home", f"{free:.0f} GB", "low: a project needs about 0.1 GB a minute of 720p" if free < 5 else ""))
     width = max(len(name) for name, _, _ in rows)
@@ -246,6 +260,18 @@ def _package_row(package: str, remedy: str) -> tuple[str, str, str]:
         return (package, metadata.version(package), "")
     except metadata.PackageNotFoundError:
         return (package, "not installed", remedy)
+
+
+def _torchvision_row() -> tuple[str, str, str]:
+    """Whether torchvision is there and can be loaded: a broken one keeps diffusers and transformers from loading too."""
+    name, version, _ = _package_row("torchvision", "")
+    if version == "not installed":
+        return (name, version, "optional: for RAFT; set-up adds it where this torch can load it")
+    code = "import torch, torchvision; torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)"
+    if subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0:
+        return (name, version, "")
+    remedy = "does not fit this torch and breaks diffusers and transformers: .venv/bin/python -m pip uninstall torchvision"
+    return (name, version, remedy)
 
 
 def models(options: argparse.Namespace, progress: Progress) -> int:

@@ -312,3 +312,38 @@ def test_the_second_stage_stops_with_the_editor(place: Place, monkeypatch: pytes
     with background_result(place, monkeypatch, None):
         assert setup.finish_in_background(place, editor=os.getpid()) == 130  # not this process's parent: as if it had died
     assert not installed(place, SECOND)
+
+
+# ---------------------------------------------------------------- torchvision
+
+
+@pytest.mark.parametrize(
+    ("torch", "there", "loads", "said"),
+    [
+        ("2.13.0+cu130", False, True, ["install"]),
+        ("2.13.0", False, False, ["install", "uninstall"]),
+        ("2.13.0+cpu", False, True, []),
+        ("9.9.0", False, True, []),
+        ("", False, True, []),
+        ("2.13.0", True, True, []),
+    ],
+)
+def test_torchvision_is_added_only_where_it_loads(
+    place: Place, monkeypatch: pytest.MonkeyPatch, torch: str, there: bool, loads: bool, said: list[str]
+) -> None:
+    from app.setup import torchvision
+
+    calls: list[list[str]] = []
+
+    def answer(place: Place, code: str) -> str:
+        if "torch.__version__" in code:
+            return torch
+        if "find_spec" in code:
+            return str(not there)
+        return "1" if (there if "nms" not in code else loads) else ""
+
+    monkeypatch.setattr(torchvision, "_said_by", answer)
+    monkeypatch.setattr(torchvision, "run_pip", lambda place, arguments, *_: calls.append(arguments))
+    torchvision.add_torchvision(place, 0, pip.Progress(place, SECOND, quiet=True))
+    assert [call[0] for call in calls] == said
+    assert all("--no-deps" in call and call[-1] == "torchvision==0.28.*" for call in calls[:1])

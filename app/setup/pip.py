@@ -187,6 +187,9 @@ def install(place: Place, stage: Stage, lock: int, background: Callable[[], None
         progress.show(last=True)
     write_json(place.state / f"installed-{stage.name}.json", expected_stamp(place, stage))
     if stage is SECOND:
+        from .torchvision import add_torchvision
+
+        add_torchvision(place, lock, progress)
         write_status(place, "done", f"Installed {SECOND.title}.", done=progress.done)
 
 
