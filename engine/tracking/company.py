@@ -97,8 +97,10 @@ class Company:
             turn = motion.camera[:, :2]
             panned = Pose(pose.xy @ turn.T + motion.camera[:, 2], turn @ pose.matrix)
         doubtful = (share < 0.4) | (np.linalg.norm(near.xy - panned.xy, axis=1) > ALIKE)
-        best = panned.where((self._camera[which] > 0.7) & doubtful, near)
-        return Prediction(best, panned, share, votes + moved, inside)
+        camera = (self._camera[which] > 0.7) & doubtful
+        split = np.linalg.norm(near.xy - panned.xy, axis=1) > ALIKE
+        best, other = panned.where(camera, near), near.where(camera, panned)
+        return Prediction(best, other, split, panned, share, votes + moved, inside)
 
     def learn(self, which: np.ndarray, guess: Prediction, old: Pose, new: Pose, sure: np.ndarray) -> None:
         """The points `which` went from old to new poses; `sure` (n,) bool: those that were seen there."""
@@ -116,9 +118,12 @@ class Company:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prediction:
-    """Poses by motion alone (n), and by the camera's; `share` (n,) 0–1 of the surface that agrees; where the votes went."""
+    """Poses by motion alone (n), the likelier and the other where the camera's and that of the surroundings are `split`
+    (n,) bool; the camera's; `share` (n,) 0–1 of the surface that agrees; where the votes went."""
 
     pose: Pose
+    other: Pose
+    split: np.ndarray
     panned: Pose
     share: np.ndarray
     voted: np.ndarray

@@ -25,7 +25,8 @@ SPREAD = 6.3  # px: standard deviation of the pixels' weights about the middle
 LEVELS = 3
 NOISE = 5.0  # grey levels that aligned patches differ by
 TUKEY = 4.0  # residuals beyond this many times the usual one count for nothing
-SHIFT = 3.0  # px that a place is expected to change by in one alignment
+SHIFT = (1.5, 1.5, 3.0)  # px of its level that a place is expected to be away from where it is looked for
+STRIDE = 3.0  # px of its level that one step goes at most
 BEND = 0.8  # px at the patch's border that its shape is
 SEARCH = 12  # pixels of level 1 to each side that a lost patch is looked for
 LIGHT = (0.6, 1.6)  # what contrast may change by
@@ -40,7 +41,7 @@ def offsets(radius: int = RADIUS) -> np.ndarray:
 OFFSETS, WIDE, FAR = offsets(), offsets(RADIUS + 1), offsets(RADIUS + SEARCH)
 WINDOW = np.exp(-(OFFSETS**2).sum(axis=1) / (2 * SPREAD**2)).astype(np.float32)
 HARDLY = 1e-7  # keeps weights from being all zero
-_PRIOR = NOISE**2 / np.array([SHIFT**2] * 2 + [BEND**2] * 4, np.float32) / len(OFFSETS)
+_TEXTURELESS = NOISE**2 / len(OFFSETS)
 
 
 class Pose(NamedTuple):
@@ -134,6 +135,9 @@ class Aligned:
     pose: Pose
     likeness: np.ndarray
 
+    def at(self, which: np.ndarray) -> Aligned:
+        return Aligned(self.pose.at(which), self.likeness[which])
+
     def where(self, choose: np.ndarray, other: Aligned) -> Aligned:
         """These where `choose` (P,) bool, the others elsewhere."""
         return Aligned(self.pose.where(choose, other.pose), np.where(choose, self.likeness, other.likeness))
@@ -142,19 +146,24 @@ class Aligned:
 def align(levels: list[np.ndarray], template: Template, pose: Pose, window: np.ndarray, rounds: tuple[int, int]) -> Aligned:
     """Poses at which templates fit best at their level, near those given. Poses are in px of level 0.
 
+    The less there is in a patch to hold on to, the closer its place stays to the given one.
+
     `window` (S,) or (P, S) weighs pixels; `rounds`: steps of shift alone, then of shift and shape.
     """
     picture, values, slopes, scale = levels[template.level], template.values, template.slopes(), np.float32(2**template.level)
     xy, matrix = pose.xy / scale, pose.matrix
-    base = template.known * window
+    base, start = template.known * window, xy
+    prior = _TEXTURELESS / np.array([SHIFT[template.level] ** 2] * 2 + [BEND**2] * 4, np.float32)
     for step in range(sum(rounds)):
         free = 2 if step < rounds[0] else 6
         at = places(xy, matrix, OFFSETS)
         weights = _weights(base * within(picture, at))
         rest = relit(look(picture, at), values, weights) - values
         heavy = slopes[..., :free] * (weights * _fitting(rest, weights))[..., None]
-        normal = heavy.transpose(0, 2, 1) @ slopes[..., :free] + np.diag(_PRIOR[:free])
-        change = np.linalg.solve(normal, heavy.transpose(0, 2, 1) @ rest[..., None])[..., 0]
+        normal = heavy.transpose(0, 2, 1) @ slopes[..., :free] + np.diag(prior[:free])
+        wanted = heavy.transpose(0, 2, 1) @ rest[..., None]
+        wanted[:, :2] += prior[0] * np.linalg.solve(matrix, (xy - start)[..., None])
+        change = np.linalg.solve(normal, wanted)[..., 0]
         xy, matrix = _composed(xy, matrix, change)
     at = places(xy, matrix, OFFSETS)
     weights = _weights(base * within(picture, at))
@@ -206,7 +215,7 @@ def _fitting(rest: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _composed(xy: np.ndarray, matrix: np.ndarray, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Poses after taking back `change` (P, 2 or 6) within the patch."""
     length = np.sqrt((change[:, :2] ** 2).sum(axis=1, keepdims=True))
-    shift = change[:, :2] * np.minimum(1, SHIFT / np.maximum(length, 1e-6))
+    shift = change[:, :2] * np.minimum(1, STRIDE / np.maximum(length, 1e-6))
     if change.shape[1] == 6:
         bend = np.clip(change[:, 2:] / REACH, -0.2, 0.2).reshape(-1, 2, 2)
         matrix = matrix @ np.linalg.inv(np.eye(2, dtype=np.float32) + bend)

@@ -90,38 +90,54 @@ class Walk:
         self, which: np.ndarray, view: View, guess: Prediction, start: Pose, steady: np.ndarray
     ) -> tuple[Aligned, np.ndarray]:
         """Where the patches are seen, and whether that is to be believed (n,) bool."""
-        finest, finer, coarse = (self._templates.at(which, level) for level in range(3))
-        fine_window, coarse_window = (WINDOW * window for window in self._company.windows(which))
-        wide = align(view.levels, coarse, guess.pose, coarse_window, (3, 2))
-        middle = align(view.levels, finer, wide.pose, fine_window, (1, 2))
-        whole = align(view.levels, finest, middle.pose, WINDOW, (1, 2))
+        finest = self._templates.at(which, 0)
+        led, middle, whole = self._led(which, view, guess)
         alone = align(view.levels, finest, start, WINDOW, (2, 2))
-        best = alone.where(alone.likeness > whole.likeness + BETTER, whole)
         lone = alone.likeness > whole.likeness + BETTER
+        best = alone.where(lone, whole)
         faint = (finest.contrast() < FAINT) & (middle.likeness > ALIKE) & (best.likeness > SOMEHOW)
-        from_where = np.where((lone & steady)[:, None], start.xy, guess.pose.xy)
+        from_where = start.where(lone & steady, led).xy
         hidden = self._hidden[which]
         room = np.where(self.seen[which], np.where(steady, *JUMPS[:2]), JUMPS[2] + 2 * np.sqrt(hidden))
         good = ((best.likeness > ALIKE) | faint) & (np.linalg.norm(best.pose.xy - from_where, axis=1) < room)
         # A patch without any marks can be anywhere on its surface: it goes with that as long as it is as bright.
-        bare = (finest.contrast() < BARE) & (guess.share > SHARED) & (finest.brighter(view.levels, guess.pose) < DIMMER)
+        plain = np.maximum(finest.contrast(), self._templates.at(which, 1).contrast()) < BARE
+        bare = plain & (guess.share > SHARED) & (finest.brighter(view.levels, guess.pose) < DIMMER)
         best, good = Aligned(guess.pose, np.full(len(which), DOUBTFUL)).where(bare & ~good, best), good | bare
         lost = np.flatnonzero(~steady & ~good & self._known[which])
         if len(lost):
-            again = self._searched(which[lost], view, guess.pose.at(lost), fine_window[lost])
-            at = np.zeros(len(which), bool)
-            at[lost] = again.likeness > FOUND_AGAIN
+            again = self._searched(which[lost], view, guess.pose.at(lost))
             far = np.where(self.seen[which][lost], LEAP, JUMPS[1] + 3 * np.sqrt(hidden[lost]))
-            at[lost] &= np.linalg.norm(again.pose.xy - guess.pose.xy[lost], axis=1) < far
-            put = np.zeros(len(which), int)
-            put[lost] = np.arange(len(lost))
-            best = Aligned(again.pose.at(put), again.likeness[put]).where(at, best)
-            good |= at
+            near = np.linalg.norm(again.pose.xy - guess.pose.xy[lost], axis=1) < far
+            at, put = np.zeros(len(which), bool), np.zeros(len(which), int)
+            at[lost], put[lost] = (again.likeness > FOUND_AGAIN) & near, np.arange(len(lost))
+            best, good = again.at(put).where(at, best), good | at
         return best, good
 
-    def _searched(self, which: np.ndarray, view: View, pose: Pose, window: np.ndarray) -> Aligned:
+    def _led(self, which: np.ndarray, view: View, guess: Prediction) -> tuple[Pose, Aligned, Aligned]:
+        """Coarse to fine from where motion leads: from which poses, and what is seen at levels 1 and 0. Where the camera's
+        motion and that of the surroundings are two, both are tried."""
+        middle, whole = self._finer(which, view, guess.pose)
+        split = np.flatnonzero(guess.split & self._known[which])
+        if not len(split):
+            return guess.pose, middle, whole
+        one, other = self._finer(which[split], view, guess.other.at(split))
+        better, put = np.zeros(len(which), bool), np.zeros(len(which), int)
+        better[split] = one.likeness + other.likeness > middle.likeness[split] + whole.likeness[split] + BETTER
+        put[split] = np.arange(len(split))
+        return guess.other.where(better, guess.pose), one.at(put).where(better, middle), other.at(put).where(better, whole)
+
+    def _finer(self, which: np.ndarray, view: View, pose: Pose) -> tuple[Aligned, Aligned]:
+        """What is seen near poses at levels 1 and 0, each from where the level above puts it."""
+        finest, finer, coarse = (self._templates.at(which, level) for level in range(3))
+        fine_window, coarse_window = (WINDOW * window for window in self._company.windows(which))
+        wide = align(view.levels, coarse, pose, coarse_window, (3, 2))
+        middle = align(view.levels, finer, wide.pose, fine_window, (1, 2))
+        return middle, align(view.levels, finest, middle.pose, WINDOW, (1, 2))
+
+    def _searched(self, which: np.ndarray, view: View, pose: Pose) -> Aligned:
         """Where the patches of lost points are seen around their poses; likeness −1 where the level above does not agree."""
-        finer = self._templates.at(which, 1)
+        finer, window = self._templates.at(which, 1), WINDOW * self._company.windows(which)[0]
         near = align(view.levels, finer, Pose(search(view.levels, finer, pose), pose.matrix), window, (2, 2))
         found = align(view.levels, self._templates.at(which, 0), near.pose, WINDOW, (1, 2))
         return Aligned(found.pose, np.where(near.likeness > ALIKE, found.likeness, -1))
