@@ -49,8 +49,9 @@ from engine.types import Edit, FrameIndex, FrameRange
 
 F0 = 21
 """Latent frames at which the signal is amplified by γ itself: 81 frames of Wan."""
-GUIDANCE = {"analytic": (1.0, 1.0), "bundled": (1.0, 3.0)}
-"""(source, target) where a model does not go with Wan's. Our choice for the bundled one: more burns what the mask leaves out."""
+GUIDANCE = {"analytic": (1.0, 1.0), "bundled": (1.0, 1.5)}
+"""(source, target) where a model does not go with Wan's. The bundled one is sampled with 1.5; more burns what the mask leaves
+out (our choice, on scenes that no figure is taken from)."""
 WAN_GUIDANCE = (5.0, 10.0)
 UNWANTED = {
     "wan": "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，"
