@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from engine import acts, point_acts, trails
+from engine.batch import marked
 from engine.errors import EngineError, MediaError, ProjectError, RecipeError
 from engine.foreign import check_document
+from engine.interchange.registry import TRACK_FORMATS
 from engine.interchange.tracks import TrackSet, as_track_points
 from engine.journal import Journal
 from engine.material import Material
 from engine.progress import Progress
 from engine.project import from_json, to_json
-from engine.recipe import check_recipe
+from engine.recipe import Recipe, check_recipe
 from engine.segmentation.strokes import draw_strokes
 from engine.types import FrameRange, Spot, Stroke, TrackPoint, Tracks
 from engine.workspace import Workspace
@@ -176,3 +178,29 @@ def test_a_place_that_is_corrected_solves_only_what_lies_beside_it(tmp_path, mon
     assert follow(moved) == 2 and pack.looked == 22  # frames 9 to 19, both ways
     second = trails.found_tracks(Material(workspace, moved))
     assert np.array_equal(first.tracks.xy[:10], second.tracks.xy[:10])
+
+
+@pytest.mark.parametrize("name", TRACK_FORMATS)
+def test_a_recipe_takes_tracks_from_every_format(tmp_path, name):
+    form = TRACK_FORMATS[name]
+    xy = np.array([[[5, 6], [40, 20]], [[6, 6.5], [41, 20]], [[7, 7], [42, 21]]], np.float32)
+    visible = np.array([[1, 1], [1, 0], [1, 1]], bool)
+    tracks = Tracks(xy, visible, visible.astype(np.float32), np.array([[0, 5, 6], [0, 40, 20]], np.float32), 0)
+    path = tmp_path / ("brought" + form.suffixes[0])
+    form.write(path, TrackSet(tracks, np.array([1, 1], np.int32), blank().video.size, blank().video.rate))
+    body = {"clip": "in.mp4", "subjects": [{"id": 1, "tracks": path.name, "track_points": [[2, 3, 4]]}]}
+    check_recipe(body)
+    recipe = Recipe("r", tmp_path, body)
+    assert path in recipe.files()
+    brought = points(marked(recipe, blank(), lambda blob: "0" * 64))
+    assert [point.id for point in brought] == [1, 2, 3] and brought[2].spots == (Spot(2, 3, 4),)
+    seen = [[spot for spot in point.spots if spot.seen and spot.frame < 3] for point in brought[:2]]
+    assert np.allclose([spot[:3] for spot in seen[0]], [(0, 5, 6), (1, 6, 6.5), (2, 7, 7)], atol=0.01)
+    assert [spot.frame for spot in seen[1]] == [0, 2]
+
+
+def test_tracks_that_do_not_fit_are_refused_by_name(tmp_path):
+    (tmp_path / "t.csv").write_text("frame,id,x,y,visible\n0,1,900,5,1\n")
+    recipe = Recipe("r", tmp_path, {"clip": "in.mp4", "subjects": [{"id": 1, "tracks": "t.csv"}]})
+    with pytest.raises(MediaError, match=r"subjects\[0\].tracks: .*t.csv"):
+        marked(recipe, blank(), lambda blob: "0" * 64)
