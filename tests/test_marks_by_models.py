@@ -278,3 +278,25 @@ def test_a_project_carries_by_the_model_that_it_names(home: Path, tmp_path: Path
         assert kept < again and len(spans_to_carry(editor.material)) == 2  # the other subject's masks stay
     finally:
         editor.close()
+
+
+@pytest.mark.parametrize("name", ["sam2.1-tiny", "sam3", "grounding-dino-tiny"])
+def test_check_compares_a_snapshot_with_its_class(home: Path, name: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from engine.models.check import _check_coverage, check
+    from engine.progress import Progress
+
+    verdict = check(MODELS[name], Progress())
+    assert verdict.tensors > 50 and verdict.unchecked == ""
+    path = store.folder_of(name) / "model.safetensors"
+    data, whole = path.read_bytes(), load_file(path)
+    try:
+        renamed = {f"old.{key}": one for key, one in whole.items()}
+        save_file(renamed, path)
+        assert _check_coverage(path.parent) == ""  # as files of older libraries are
+        save_file({key: one for i, (key, one) in enumerate(whole.items()) if i % 7}, path)
+        with pytest.raises(MethodError, match=r"is of another model: .* tensors are missing"):
+            _check_coverage(path.parent)
+    finally:
+        path.write_bytes(data)
