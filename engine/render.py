@@ -240,6 +240,7 @@ def _shot(material: Material, shot: FrameRange) -> Shot:
         take=material.take,
         tracks=lambda: None,
         edit=edit,
+        subjects=tuple(subject.id for subject in material.project.edited_subjects()),
     )
 
 

@@ -10,6 +10,7 @@ from engine.motion.align import Affine, compare, compare_outlines, correction, f
 from engine.motion.blend import Carried, completed, fill, mixed
 from engine.motion.flow import DenseFlow, consistency, grid, motion_size, sample, upsample_positions
 from engine.motion.ground import Ground, cloned, shows_ground
+from engine.motion.parts import shared_out
 from engine.motion.recolour import carried, cell_centres, recoloured, solid, split
 from engine.motion.sight import Sight, SightStore
 from engine.motion.steps import Steps
@@ -302,3 +303,16 @@ def test_a_clone_fills_what_nothing_shows():
     region[10:30, 20:40] = 255
     filled = cloned(picture, source, region, np.zeros((40, 60), bool))
     assert np.abs(filled[region > 0] - 90).max() < 1
+
+
+def test_a_region_is_shared_out_without_overlap_or_loss():
+    y, x = np.mgrid[:60, :100]
+    one, two = (np.where(np.hypot(x - c, y - 30) < 15, 255, 0).astype(np.uint8) for c in (30, 58))
+    hat = np.where((abs(x - 58) < 6) & (y < 20), 255, 0).astype(np.uint8)
+    region = np.maximum(np.maximum(one, two), hat)
+    region[region == 0] = 40 * ((np.hypot(x - 30, y - 30) < 17)[region == 0])
+    first, second = shared_out(region, [one, two])
+    assert np.array_equal(np.maximum(first, second), region) and not ((first > 0) & (second > 0)).any()
+    assert (first[one == 255] == 255).all() and (second[(hat == 255) & (one == 0)] == 255).all()
+    alone, nothing = shared_out(region, [one, None])
+    assert np.array_equal(alone, region) and not nothing.any()

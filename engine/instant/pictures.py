@@ -186,7 +186,10 @@ class QuickPictures:
         difference, was = sample(layer.difference, at), sample(layer.region, at).astype(np.float32)
         if region is not None and not layer.grown:
             difference = difference * np.minimum(1, region[window] / np.maximum(was, 1))[..., None]
-        return difference, upsample(confidence, size, window) * (was > 127)
+        sure = upsample(confidence, size, window)
+        if region is None:  # where the subject is nobody knows yet: what the chain is not sure of would trail behind it
+            difference = difference * np.clip(2 * sure - 0.6, 0, 1)[..., None]
+        return difference, sure * (was > 127)
 
     # --- properly -----------------------------------------------------------------------------------------
 
@@ -245,6 +248,7 @@ class QuickPictures:
             take=self._clean_take,
             tracks=lambda: None,
             edit=self.material.project.edit,
+            subjects=tuple(subject.id for subject in self.material.project.edited_subjects()),
         )
 
     def share(self, frame: FrameIndex) -> float:

@@ -51,6 +51,7 @@ class Shot:
     `size` = (H, W). `span`: the frames of the shot inside the project's range; `anchors`: the approved ones among them.
     `region(frame)` (H, W) uint8: 0 where the source must stay, 255 where the edit is whole; `alpha(subject, frame)` the same
     of one subject's own mask, None where it has none. `take(frame)` (H, W, 3) uint8: the approved take of an anchor.
+    `subjects`: those that the edit changes, none where it changes the whole frame or they are not known one by one.
     `steps`: motion between neighbouring frames. `tracks()`: the trajectories of the user's points, None where there are none.
     """
 
@@ -64,17 +65,26 @@ class Shot:
     take: Callable[[FrameIndex], np.ndarray]
     tracks: Callable[[], Tracks | None]
     edit: Edit
+    subjects: tuple[int, ...] = ()
+
+
+Rendered = Iterator[tuple[FrameIndex, np.ndarray]]
 
 
 def unnoted(frame: FrameIndex, **measures: float) -> None:
     """Notes nothing."""
 
 
+def uncarried(shot: Shot, segment: Segment, context: Context) -> Rendered:
+    raise ValueError("this context has no motion propagation")
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Context:
     """How to work: `step(done, total)` once per frame or sampling step (raises Cancelled), the seed, a folder for working files.
 
-    `backbone(name, **options)`: a diffusion model, loaded once a process and kept. `store`: a folder that belongs to this
+    `backbone(name, **options)`: a diffusion model, loaded once a process and kept. `carry(shot, segment, context)`: motion
+    propagation of the takes at the segment's ends, which needs no weights. `store`: a folder that belongs to this
     shot under these takes, masks, texts and settings; what `prepare` leaves there is found again by every later call.
     `note(frame, **measures)`: measures of a frame for the report and the next-anchor suggestion, such as `unseen` (share of
     the region that no anchor saw) and `confidence`, both from 0 to 1. `warn(sentence)`: something the user has to know.
@@ -87,6 +97,7 @@ class Context:
     backbone: Callable[..., DiffusionBackbone]
     note: Callable[..., None] = unnoted
     warn: Callable[[str], None] = lambda sentence: None
+    carry: Callable[[Shot, Segment, Context], Rendered] = uncarried
 
     def ticks(self, total: int) -> Callable[[], None]:
         """What to call once for each of `total` equal pieces of work."""
@@ -112,9 +123,6 @@ class Prepared:
     config: Any
     value: Any = None
     parts: Mapping[FrameIndex, str] = field(default_factory=dict)
-
-
-Rendered = Iterator[tuple[FrameIndex, np.ndarray]]
 
 
 class Method(Protocol):

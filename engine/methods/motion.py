@@ -5,6 +5,7 @@ shading, grain and motion blur in every frame.
 
     part of the method                                                     where
     ------------------------------------------------------------------     -----------------------------------
+    the region shared out among its subjects                               engine/motion/parts.py
     the edit split into change of colour and painted layer                 engine/motion/recolour.py
     a subject's surface, its pixels' places in an anchor                   engine/motion/surface.py, align.py
     the same for a whole frame, which has many surfaces                    engine/motion/carry.py
@@ -19,6 +20,8 @@ Symbols: G (n, m, 3, 3) change of colour, layer (H, W, 3) float32 levels, w (H, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import cv2
@@ -31,6 +34,7 @@ from engine.motion.blend import Carried, completed, mixed
 from engine.motion.carry import Chain
 from engine.motion.flow import sample
 from engine.motion.ground import Ground, cloned, shows_ground, widened
+from engine.motion.parts import Parts
 from engine.motion.recolour import SOLID, carried, cell_centres, recoloured, solid, split
 from engine.motion.sight import Sight, SightStore, Window
 from engine.motion.surface import Looks, Surface
@@ -65,42 +69,98 @@ class Motion:
             done += 1
             context.step(done, total)
 
+        parts = Parts(shot.region, shot.alpha, shot.subjects)
         looks = Looks(shot.steps, shot.size)
-        right = None if segment.right is None else _side(shot, looks, segment.right, config)
-        store = None if right is None else _backward(segment, right, context, tick)
-        left = None if segment.left is None else _side(shot, looks, segment.left, config)
+        layers = [
+            _Layer(replace(shot, region=partial(parts.part, number)), segment, config, looks) for number in range(len(parts))
+        ]
+        _backward(layers, segment, context, tick)
+        for layer in layers:
+            layer.begin()
         frames = shot.frames.frames(FrameRange(segment.start, segment.stop))
         for frame, source in zip(range(segment.start, segment.stop), frames, strict=True):
-            if left is not None and frame > segment.start:
-                left.advance(frame)
+            if frame > segment.start:
+                for layer in layers:
+                    layer.advance(frame)
             tick()
             if frame == segment.left:
                 context.note(frame, unseen=0.0, confidence=1.0)
                 yield frame, shot.take(frame)
                 continue
-            sides = []
-            if left is not None:
-                sides.append((left, left.sight(), _nearness(frame, segment, left=True)))
-            if right is not None and store is not None:
-                sides.append((right, store.get(frame), _nearness(frame, segment, left=False)))
-            yield frame, _edited(source, shot.region(frame), sides, frame, context)
+            image = source.copy()
+            told = [layer.edit(frame, source, image) for layer in layers]
+            area = sum(pixels for pixels, _, _ in told)
+            unseen = sum(pixels * share for pixels, share, _ in told) / max(area, 1)
+            sure = sum(pixels * share for pixels, _, share in told) / area if area else 1.0
+            context.note(frame, unseen=round(unseen, 4), confidence=round(sure, 4))
+            yield frame, image
 
 
-def _edited(
-    source: np.ndarray, region: np.ndarray, sides: list[tuple[_Side | _Behind, Sight, float]], frame: FrameIndex, context: Context
-) -> np.ndarray:
-    """(H, W, 3) uint8: the frame with its edit; notes what of it no anchor saw."""
-    window = _window(region)
-    if window is None:
-        context.note(frame, unseen=0.0, confidence=1.0)
-        return source
-    said = [side.carried(sight, source, region, window, near) for side, sight, near in sides]
-    edit, weight = mixed(said, region[window] > 0, bands=sides[0][0].config.bands)
-    edit, unseen = completed(edit, weight, region[window], said)
-    inside = region[window] > 127
-    sure = np.max([one.certain for one in said], axis=0)[inside] if inside.any() else np.ones(1)
-    context.note(frame, unseen=round(unseen, 4), confidence=round(float(sure.mean()), 4))
-    return _apply(source, edit, region, window)
+def _backward(layers: list[_Layer], segment: Segment, context: Context, tick: Callable[[], None]) -> None:
+    """Runs from the right anchor to the segment's start; what is seen of the anchor waits on disk for the forward pass."""
+    if segment.right is None:
+        return
+    for number, layer in enumerate(layers):
+        layer.begin_backward(SightStore(context.scratch / f"right-{number}"))
+    for frame in range(segment.right - 1, segment.start - 1, -1):
+        for layer in layers:
+            layer.step_back(frame)
+        tick()
+
+
+class _Layer:
+    """One subject's part of the edit between two anchors. `shot.region` is that part alone."""
+
+    def __init__(self, shot: Shot, segment: Segment, config: Config, looks: Looks) -> None:
+        self._shot, self._segment, self._config, self._looks = shot, segment, config, looks
+        self._left: _Side | _Behind | None = None
+        self._right: _Side | _Behind | None = None
+        self._seen: SightStore | None = None
+
+    def begin_backward(self, store: SightStore) -> None:
+        """Starts at the right anchor."""
+        assert self._segment.right is not None
+        self._right, self._seen = _side(self._shot, self._looks, self._segment.right, self._config), store
+
+    def step_back(self, frame: FrameIndex) -> None:
+        """Goes back to the frame before."""
+        assert self._right is not None and self._seen is not None
+        self._right.advance(frame)
+        self._seen.put(frame, self._right.sight())
+
+    def begin(self) -> None:
+        """Starts at the left anchor, if there is one."""
+        if self._segment.left is not None:
+            self._left = _side(self._shot, self._looks, self._segment.left, self._config)
+
+    def advance(self, frame: FrameIndex) -> None:
+        """Goes on to the next frame."""
+        if self._left is not None:
+            self._left.advance(frame)
+
+    def edit(self, frame: FrameIndex, source: np.ndarray, image: np.ndarray) -> tuple[int, float, float]:
+        """Puts this part of the edit into the image (H, W, 3) uint8; source likewise.
+
+        Returns how many pixels it has, the share of them that no anchor saw, and how far the rest can be believed, 0–1.
+        """
+        region = self._shot.region(frame)
+        window = _window(region)
+        if window is None:
+            return 0, 0.0, 1.0
+        said = []
+        if self._left is not None:
+            near = _nearness(frame, self._segment, left=True)
+            said.append(self._left.carried(self._left.sight(), source, region, window, near))
+        if self._right is not None and self._seen is not None:
+            near = _nearness(frame, self._segment, left=False)
+            said.append(self._right.carried(self._seen.get(frame), source, region, window, near))
+        edit, weight = mixed(said, region[window] > 0, bands=self._config.bands)
+        edit, unseen = completed(edit, weight, region[window], said)
+        _apply(image, source, edit, region, window)
+        inside = region[window] > 127
+        count = int(np.count_nonzero(inside))
+        sure = np.max([one.certain for one in said], axis=0)[inside]
+        return count, unseen, float(sure.mean()) if count else 1.0
 
 
 def _window(region: np.ndarray) -> Window | None:
@@ -117,17 +177,6 @@ def _nearness(frame: FrameIndex, segment: Segment, *, left: bool) -> float:
         return 1.0
     share = (frame - segment.left) / (segment.right - segment.left)
     return 1 - share if left else share
-
-
-def _backward(segment: Segment, right: _Side | _Behind, context: Context, tick: Callable[[], None]) -> SightStore:
-    """Runs from the right anchor to the segment's start and leaves what it sees on disk for the forward pass."""
-    store = SightStore(context.scratch / "right")
-    assert segment.right is not None
-    for frame in range(segment.right - 1, segment.start - 1, -1):
-        right.advance(frame)
-        store.put(frame, right.sight())
-        tick()
-    return store
 
 
 class _Side:
@@ -238,9 +287,7 @@ def _weight(certain: np.ndarray, near: float, config: Config) -> np.ndarray:
     return (np.maximum(np.power(certain, config.trust), LEAST * (certain > 0)) * near**config.nearness).astype(np.float32)
 
 
-def _apply(source: np.ndarray, edit: np.ndarray, region: np.ndarray, window: Window) -> np.ndarray:
-    """source + edit, rounded, inside the region; the source to the bit outside. The edit covers the window."""
+def _apply(image: np.ndarray, source: np.ndarray, edit: np.ndarray, region: np.ndarray, window: Window) -> None:
+    """source + edit, rounded, into the image inside the region alone. The edit covers the window."""
     edited = np.clip(np.rint(source[window] + edit), 0, 255).astype(np.uint8)
-    image = source.copy()
-    image[window] = np.where(region[window][..., None] > 0, edited, source[window])
-    return image
+    np.copyto(image[window], edited, where=region[window][..., None] > 0)
