@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from engine import acts
 from engine.clips import find_clip
 from engine.editor import Editor, OutsideRegion
-from engine.errors import MediaError, ProjectError, RecipeError
+from engine.errors import MediaError, MethodError, ProjectError, RecipeError
 from engine.interchange.registry import mask_format_of, track_format
 from engine.interchange.tracks import as_track_points
 from engine.journal import DATABASE
@@ -33,6 +33,7 @@ from engine.progress import Progress
 from engine.project import Project
 from engine.recipe import Recipe, effect_config, spots_of
 from engine.render import carry, make_takes, prepare_clip, spans_to_carry
+from engine.segmentation.remote import box_of_words
 from engine.tracking.choice import chosen
 from engine.types import Anchor, Spot, Subject, Take, TrackPoint, Video
 from engine.workspace import Workspace
@@ -72,7 +73,8 @@ def planned(recipe: Recipe, video: Video) -> Project:
     Raises:
         RecipeError, MediaError: what the recipe says does not fit its clip, or a file of it cannot be read.
     """
-    project = marked(recipe, blank(recipe, video), lambda blob: PLANNED)
+    height, width = video.size
+    project = marked(_with_boxes(recipe, lambda frame, words: (0, 0, width, height)), blank(recipe, video), lambda blob: PLANNED)
     keyframes = tuple(replace(key, mask=PLANNED) for key in project.keyframes)
     frames = []
     for i, spec in enumerate(recipe.body.get("anchors", [])):
@@ -173,7 +175,8 @@ def play(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
     with progress.timed("Marking"):
         # Masks must not depend on what an earlier run left in the document, so it begins anew.
         editor.commit(blank(recipe, editor.project.video), "Recipe begins")
-        editor.commit(marked(recipe, editor.project, editor.journal.objects.put), "Marks of the recipe")
+        found = _with_boxes(recipe, lambda frame, words: box_of_words(editor.picture(frame), words))
+        editor.commit(marked(found, editor.project, editor.journal.objects.put), "Marks of the recipe")
     progress.total += editor.project.video.frames
     prepare_clip(editor.material, progress)
     needed = [spec["frame"] for spec in recipe.body.get("anchors", []) if spec.get("effect")]
@@ -227,6 +230,20 @@ def marked(recipe: Recipe, project: Project, store: Store) -> Project:
         target_words=tuple(edit.get("target_words", [])),
         seed=body.get("seed", 0),
     )
+
+
+def _with_boxes(recipe: Recipe, find: Callable[[int, str], Sequence[float]]) -> Recipe:
+    """The recipe with a box in place of every keyframe's words, as `find(frame, words)` says."""
+    subjects = []
+    for i, subject in enumerate(recipe.body.get("subjects", [])):
+        keys = []
+        for j, key in enumerate(subject.get("keyframes", [])):
+            if key.get("words"):
+                with _at(f"subjects[{i}].keyframes[{j}]"):
+                    key = {**key, "words": None, "box": list(find(key["frame"], key["words"]))}
+            keys.append(key)
+        subjects.append({**subject, "keyframes": keys})
+    return replace(recipe, body={**recipe.body, "subjects": subjects}) if "subjects" in recipe.body else recipe
 
 
 def _add_subject(recipe: Recipe, project: Project, spec: dict[str, Any], store: Store, where: str) -> Project:
@@ -348,5 +365,5 @@ def _at(where: str) -> Iterator[None]:
     """Says where in the recipe a wrong value stands."""
     try:
         yield
-    except (RecipeError, MediaError, ProjectError) as error:
+    except (RecipeError, MediaError, ProjectError, MethodError) as error:
         raise type(error)(f"{where}: {error}") from error

@@ -28,7 +28,7 @@ MAX_TRACKS = 20_000
 
 TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
 SUBJECT = {"id", "name", "feather", "grow", "masks", "keyframes", "tracks", "track_points"}
-KEYFRAME = {"frame", "points", "box", "mask", "strokes", "locked"}
+KEYFRAME = {"frame", "points", "box", "words", "mask", "strokes", "locked"}
 STROKE = {"xy", "radius", "mode", "filled"}
 ANCHOR = {"frame", "image", "effect", "take", "seed"}
 EDIT = {"method", "subjects", "source_prompt", "target_prompt", "instruction", "target_words", "config"}
@@ -203,12 +203,16 @@ def _check_keyframe(key: Any, at: str) -> None:
         _check_stroke(stroke, f"{at}.strokes[{k}]")
     if key.get("box") is not None:
         _numbers(key["box"], 4, f"{at}.box", "[x0, y0, x1, y1]")
+    if key.get("words") is not None:
+        _text(key["words"], f"{at}.words")
+        if key.get("box") is not None:
+            raise RecipeError(f"{at} has a box and words, which become one: leave one of them out.")
     if key.get("mask") is not None:
         _path(key["mask"], f"{at}.mask")
     if not isinstance(key.get("locked", False), bool):
         raise RecipeError(f"{at}.locked must be true or false.")
-    if not any(key.get(name) for name in ("points", "strokes", "box", "mask")):
-        raise RecipeError(f"{at} says nothing about the subject: give points, a box, strokes or a mask, or leave it out.")
+    if not any(key.get(name) for name in ("points", "strokes", "box", "words", "mask")):
+        raise RecipeError(f"{at} says nothing about the subject: give points, a box, words, strokes or a mask, or leave it out.")
 
 
 def _check_stroke(stroke: Any, at: str) -> None:

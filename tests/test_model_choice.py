@@ -139,3 +139,36 @@ def test_points_are_followed_by_whom_the_project_says(editor: Editor, monkeypatc
     found = trails.found_tracks(editor.material)
     assert found is not None and found.tracks.visible.all() and not trails.points_to_follow(editor.material)
     assert len(found.tracks.xy) == len(editor.project.range)
+
+
+def test_a_recipe_finds_a_subject_by_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine import batch
+    from engine.progress import Progress
+    from engine.recipe import read_recipe
+    from tests.recipes import BOX, clip_in, edit_recipe, write_recipe
+
+    monkeypatch.setenv("ANCHORLINE_HOME", str(tmp_path / "home"))
+    clip_in(tmp_path, 8)
+    key = {"frame": 0, "words": "the disc"}
+    path = write_recipe(tmp_path, edit_recipe(subjects=[{"id": 1, "keyframes": [key]}], anchors=edit_recipe()["anchors"][:1]))
+    recipe = read_recipe(path)
+    video = batch.look_at(recipe)
+    assert batch.planned(recipe, video).keyframe(0, 1) is not None
+    editor = batch.open_project(tmp_path / "project", recipe, video)
+    try:
+        with pytest.raises(MethodError, match=r"subjects\[0\].keyframes\[0\]: Grounding DINO tiny is not on this machine"):
+            batch.play(editor, recipe, Progress())
+        asked: list[str] = []
+
+        def find(image: Any, words: str) -> list[int]:
+            asked.append(words)
+            return BOX
+
+        monkeypatch.setattr(batch, "box_of_words", find)
+        batch.play(editor, recipe, Progress())
+        marked = editor.project.keyframe(0, 1)
+        assert asked == ["the disc"] and marked is not None and marked.box == tuple(BOX) and marked.mask
+    finally:
+        editor.close()
+    with pytest.raises(RecipeError, match="a box and words"):
+        check_recipe({"clip": "in.mp4", "subjects": [{"id": 1, "keyframes": [{**key, "box": BOX}]}]})
