@@ -22,15 +22,19 @@ WORTH = 0.02
 LEVELS = 9
 """Doubt is drawn in so many steps, and none."""
 
+HIDDEN = 2.0
+"""Errors that a method does not notice grow with distance: twice as much of them as of those it notices (our choice)."""
+DRIFT = 30.0
+"""Frames over which they grow."""
+
 Measures = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Doubt of all frames as text (see `levels`), its mean weighed by region, and the best next anchor."""
+    """Doubt of all frames as text (see `levels`), and the best next anchor."""
 
     levels: str
-    mean: float
     next: Suggestion | None
 
 
@@ -60,9 +64,7 @@ def overview(material: Material, previewed: Callable[[str], Mapping[FrameIndex, 
     spans = sorted({segment.shot for segment in material.segments}, key=lambda shot: shot.start)
     ranked = suggestions(found, [anchor.frame for anchor in material.project.edit.approved], spans)
     best = ranked[0] if ranked and ranked[0].gain >= WORTH else None
-    weight = {frame: float(found[frame].get("region", 1.0)) for frame in known}
-    mean = sum(weight[frame] * known[frame] for frame in known) / max(sum(weight.values()), 1e-9)
-    return Overview(levels(known, material.project.video.frames), mean, best)
+    return Overview(levels(known, material.project.video.frames), best)
 
 
 def measures_of(material: Material, key: str) -> dict[FrameIndex, Measures]:
@@ -100,12 +102,19 @@ def suggestions(
 def _ranked(frames: np.ndarray, doubted: np.ndarray, weight: np.ndarray, anchors: np.ndarray) -> list[Suggestion]:
     """The frames (n,) of a shot by the doubt that an anchor there takes away."""
     distance = np.abs(frames[:, None] - anchors[None]).min(axis=1)
-    usual = usual_doubt(distance, doubted)
+    mean = float(doubted @ weight / max(float(weight.sum()), 1e-9))
+    usual, beyond = usual_doubt(distance, doubted), HIDDEN * mean
     apart = np.abs(frames[:, None] - frames[None])  # (candidate, frame)
-    after = usual[np.minimum(apart, len(usual) - 1)]
-    gains = np.maximum(0, doubted[None] - after) @ weight
+    after = usual[np.minimum(apart, len(usual) - 1)] + beyond * _drift(apart)
+    before = doubted + beyond * _drift(distance)
+    gains = np.maximum(0, before[None] - after) @ weight / (1 + HIDDEN)
     gains[distance == 0] = 0
     return [Suggestion(int(frame), float(gain)) for frame, gain in zip(frames, gains, strict=True) if gain > 0]
+
+
+def _drift(distance: np.ndarray) -> np.ndarray:
+    """0 at an anchor … 1 far from it."""
+    return 1 - np.exp(-distance / DRIFT)
 
 
 def usual_doubt(distance: np.ndarray, doubted: np.ndarray) -> np.ndarray:

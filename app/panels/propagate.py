@@ -84,13 +84,11 @@ def _plan(session: Session) -> str:
 
 
 def _next_anchor(session: Session) -> str:
-    """Which frame should become an anchor, and what for; nothing where nothing is known or to be gained."""
-    doubt = session.doubt
-    if doubt.next is None:
+    """Which frame should become an anchor; nothing where nothing is known or to be gained."""
+    best = session.doubt.next
+    if best is None:
         return ""
-    share = round(100 * doubt.next.gain / max(doubt.mean, 1e-6))
-    about = f"would settle about {min(share, 99)} % of what is uncertain"
-    return f'<div class="al-facts">Next anchor: frame {doubt.next.frame} {about} (press N to go there).</div>'
+    return f'<div class="al-facts">Next anchor: frame {best.frame} would gain the most by one (N goes there).</div>'
 
 
 def _to_render(material: Material) -> str:

@@ -21,7 +21,10 @@ RANDOM = 2
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """Share of the squared error inside the region that one more anchor takes away, in percent."""
+    """Share of the squared error inside the region that one more anchor takes away, in percent.
+
+    An anchor where the subject is not seen can make it much worse: counted as −100 at most.
+    """
 
     suggested: float
     middle: float
@@ -42,7 +45,7 @@ def next_anchor(clip: TrueClip, ran: Run) -> Gains:
     def gain(frame: int | None) -> float:
         if frame is None or before == 0:
             return 0.0
-        return 100 * (1 - _error(clip, ran, Layout("next", (0, frame), stop, reads)) / before)
+        return max(-100.0, 100 * (1 - _error(clip, ran, Layout("next", (0, frame), stop, reads)) / before))
 
     rng = np.random.default_rng(clip.seed)
     drawn = rng.choice(np.arange(1, stop), RANDOM, replace=False).tolist()
