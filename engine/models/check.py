@@ -97,9 +97,11 @@ def shapes_of(config: Path) -> Shapes | None:
 
     Classes come from the installed libraries by name; they are built without memory for their tensors.
     """
+    body = json.loads(config.read_text(encoding="utf-8"))
+    if not (body.get("_class_name") or body.get("architectures")):
+        return None
     import torch
 
-    body = json.loads(config.read_text(encoding="utf-8"))
     try:
         with torch.device("meta"):
             made = _from_diffusers(body) or _from_transformers(config, body)

@@ -45,7 +45,7 @@ def fetch(name: str, progress: Progress, *, accepted: bool = False) -> Record:
     model = named(name)
     if model.chosen_only and not accepted:
         terms = f"{model.title} is under {model.licence}, which forbids commercial use"
-        raise MethodError(f"{terms}: fetch it with --accept-licence if that suits you.")
+        raise MethodError(f"{terms}: if that suits you, accept it (--accept-licence, or the box on the page), then fetch it.")
     record = _fetch_files(model, progress) if model.downloads else _fetch_repository(model, progress)
     write_record(model, record)
     return record
