@@ -95,11 +95,13 @@ class Walk:
         alone = align(view.levels, finest, start, WINDOW, (2, 2))
         lone = alone.likeness > whole.likeness + BETTER
         best = alone.where(lone, whole)
-        faint = (finest.contrast() < FAINT) & (middle.likeness > ALIKE) & (best.likeness > SOMEHOW)
+        # Where the finest level is little more than noise, the one above has to agree.
+        faint = (middle.likeness > ALIKE) & (best.likeness > SOMEHOW)
+        alike = np.where(finest.contrast() < FAINT, faint, best.likeness > ALIKE)
         from_where = start.where(lone & steady, led).xy
         hidden = self._hidden[which]
         room = np.where(self.seen[which], np.where(steady, *JUMPS[:2]), JUMPS[2] + 2 * np.sqrt(hidden))
-        good = ((best.likeness > ALIKE) | faint) & (np.linalg.norm(best.pose.xy - from_where, axis=1) < room)
+        good = alike & (np.linalg.norm(best.pose.xy - from_where, axis=1) < room)
         # A patch without any marks can be anywhere on its surface: it goes with that as long as it is as bright.
         plain = np.maximum(finest.contrast(), self._templates.at(which, 1).contrast()) < BARE
         bare = plain & (guess.share > SHARED) & (finest.brighter(view.levels, guess.pose) < DIMMER)
