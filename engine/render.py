@@ -31,7 +31,7 @@ from engine.media.reader import FrameReader
 from engine.media.records import RecordReader, RecordWriter
 from engine.media.writer import write_clip
 from engine.methods import card, method
-from engine.methods.base import Context, Segment, Shot, TakeMaker
+from engine.methods.base import Context, Rendered, Segment, Shot, TakeMaker
 from engine.patches import make_patch
 from engine.preparing import write_shared
 from engine.progress import Progress, Step
@@ -246,7 +246,13 @@ def _shot(material: Material, shot: FrameRange) -> Shot:
 
 def _context(material: Material, shot: FrameRange, scratch: Path, step: Step) -> Context:
     store = material.workspace.prepared(shared_key(material.project, material.cuts, shot))
-    return Context(step, material.project.edit.seed, scratch, store, material.backbones)
+    return Context(step, material.project.edit.seed, scratch, store, material.backbones, carry=carried)
+
+
+def carried(shot: Shot, segment: Segment, context: Context) -> Rendered:
+    """Motion propagation as other methods use it: every frame of the segment from the takes at its ends."""
+    motion = method("motion")
+    return motion.render(shot, segment, motion.prepare(shot, card("motion").Config(), context), context)
 
 
 def render_segment(material: Material, segment: Segment, step: Step) -> None:

@@ -182,6 +182,7 @@ def shared_key(project: Project, cuts: list[FrameIndex], shot: FrameRange) -> st
         clip=project.video.digest,
         range=[span.start, span.stop],
         anchors=[_anchor_part(anchor) for anchor in edit.approved if anchor.frame in span],
+        spots=[a.frame for a in edit.anchors if a.frame in span and not a.chosen] if card(edit.method).spots else [],
         **_said(project),
         subjects=_subjects_part(project, cuts, span),
     )

@@ -13,6 +13,7 @@ import pytest
 from engine.anchoring import FADE, locked
 from engine.backbones.shelf import Backbones
 from engine.methods.base import Context, Rendered, Segment, Shot
+from engine.render import carried
 from engine.types import FrameRange
 from tests.drawn import drawn_clip
 from tests.test_methods import FRAMES, SEGMENTS, Setting
@@ -27,7 +28,7 @@ def shot(tmp_path: Path) -> Shot:
 
 def context(folder: Path) -> Context:
     (folder / "scratch").mkdir(exist_ok=True)
-    return Context(lambda done, total: None, 0, folder / "scratch", folder / "store", Backbones())
+    return Context(lambda done, total: None, 0, folder / "scratch", folder / "store", Backbones(), carry=carried)
 
 
 def made(shot: Shot, segment: Segment, darker: int) -> Rendered:

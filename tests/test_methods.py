@@ -18,6 +18,7 @@ from engine.errors import Cancelled, MethodError
 from engine.methods import METHODS, method
 from engine.methods.base import Context, Segment, Shot
 from engine.motion.steps import Steps
+from engine.render import carried
 from engine.types import Edit, FrameRange
 from tests.drawn import Drawn, DrawnPictures, drawn_clip, psnr
 
@@ -95,17 +96,22 @@ SEGMENTS = {
 }
 
 
+def anchored(shot: Shot, segment: Segment) -> Shot:
+    """The shot whose approved anchors are the segment's ends."""
+    return replace(shot, anchors=tuple(frame for frame in (segment.left, segment.right) if frame is not None))
+
+
 def quick(config: Any) -> Any:
     """The same settings with few sampling steps, where there are any: the promises do not depend on their number."""
-    few = {"steps": 3, "skip": 1, "swap_steps": 1, "group": 2, "adapt_steps": 1}
+    few = {"steps": 3, "skip": 1, "swap_steps": 1, "group": 2, "adapt_steps": 1, "structure_steps": 1}
     return replace(config, **{name: count for name, count in few.items() if hasattr(config, name)})
 
 
 def render(name: str, setting: Setting, segment: Segment, step: Any = lambda done, total: None) -> dict[int, np.ndarray]:
-    chosen, shot = method(name), setting.shot()
+    chosen, shot = method(name), anchored(setting.shot(), segment)
     scratch = setting.folder / "scratch"
     scratch.mkdir(exist_ok=True)
-    context = Context(step, 0, scratch, setting.folder / "store", BACKBONES)
+    context = Context(step, 0, scratch, setting.folder / "store", BACKBONES, carry=carried)
     prepared = chosen.prepare(shot, quick(chosen.Config()), replace(context, step=lambda done, total: None))
     frames = chosen.render(shot, segment, prepared, context)
     rendered = list(frames if METHODS[name].exact else locked(shot, segment, frames, context))

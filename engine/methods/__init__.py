@@ -6,7 +6,7 @@ from importlib import import_module
 
 from engine.errors import MethodError
 from engine.methods.base import Method
-from engine.methods.cards import Card, FlowAnchorConfig, MotionConfig, ViaConfig
+from engine.methods.cards import AnchorSyncConfig, Card, FlowAnchorConfig, MotionConfig, ViaConfig
 
 METHODS = {
     "motion": Card(
@@ -32,6 +32,15 @@ METHODS = {
         paper="arXiv 2406.12831",
         Config=ViaConfig,
         texts=("instruction",),
+    ),
+    "anchorsync": Card(
+        "engine.methods.anchorsync:AnchorSync",
+        title="AnchorSync (instruction, sparse anchors)",
+        paper="AnchorSync: Global Consistency Optimization for Long Video Editing",
+        Config=AnchorSyncConfig,
+        texts=("instruction",),
+        exact=True,
+        spots=True,
     ),
 }
 

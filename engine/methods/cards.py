@@ -16,7 +16,7 @@ class Card:
     `anchors`: it works between approved anchors and needs one; otherwise it edits by text, and anchors guide it.
     `exact`: it keeps approved anchors and everything outside the region itself; otherwise engine/anchoring.py does.
     `shares`: its `prepare` does work that all segments of a shot share.
-    `takes`: it can make a take of a single frame.
+    `takes`: it can make a take of a single frame. `spots`: frames that are anchors without an approved take are edited too.
     """
 
     where: str
@@ -28,6 +28,7 @@ class Card:
     exact: bool = False
     shares: bool = True
     takes: bool = True
+    spots: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,3 +145,51 @@ class ViaConfig:
     gather: bool = field(default=True, metadata={"help": "Frames of the group follow one another, not each itself."})
     swap: bool = field(default=True, metadata={"help": "All frames follow the group; without, each is edited by itself."})
     local: bool = field(default=True, metadata={"help": "Bring the source back outside the mask, step by step."})
+
+
+@dataclass(frozen=True)
+class AnchorSyncConfig:
+    backbone: str = field(
+        default="bundled",
+        metadata={
+            "kind": "choice",
+            "choices": ("bundled", "analytic", "instruct-pix2pix", "instruct-pix2pix-xl"),
+            "help": "The model that edits the anchors together.",
+        },
+    )
+    interpolation: str = field(
+        default="motion",
+        metadata={
+            "kind": "choice",
+            "choices": ("motion", "bundled", "wan2.1-vace-1.3b", "wan2.1-vace-14b", "wan2.1-flf2v-14b"),
+            "help": "What makes the frames between anchors: motion propagation, or a model that is given both ends.",
+        },
+    )
+    interval: int = field(
+        default=24, metadata={"min": 2, "max": 240, "help": "Frames between anchors at most, where you have put none yourself."}
+    )
+    steps: int = field(default=16, metadata={"min": 1, "max": 50, "help": "Noise levels of the anchors: more is finer, slower."})
+    far_share: float = field(
+        default=0.4,
+        metadata={"min": 0.0, "max": 1.0, "help": "Share of the steps in which anchors far apart see each other."},
+    )
+    structure_steps: int = field(
+        default=3, metadata={"min": 0, "max": 50, "help": "First steps in which the source's structure is put into the anchors."}
+    )
+    structure: float = field(default=0.5, metadata={"min": 0.0, "max": 1.0, "help": "How much of the source's structure."})
+    guidance_text: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 15.0, "help": "How strictly the instruction is followed; 0 takes what suits the model."},
+    )
+    guidance_image: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 4.0, "help": "How closely the anchor's frame is followed; 0 takes what suits the model."},
+    )
+    video_steps: int = field(default=25, metadata={"min": 1, "max": 50, "help": "Noise levels of the frames between anchors."})
+    video_guidance: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 15.0, "help": "How strictly frames between follow the text; 0 takes what suits the model."},
+    )
+    joint: bool = field(default=True, metadata={"help": "Edit all anchors together; without, each by itself."})
+    edges: bool = field(default=True, metadata={"help": "Show the model between anchors the source's edges."})
+    flow: bool = field(default=True, metadata={"help": "Show the model between anchors the source's motion."})

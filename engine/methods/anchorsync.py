@@ -1,0 +1,371 @@
+"""AnchorSync: sparse anchors edited together, then guided interpolation (Liu et al., "Global Consistency Optimization for Long
+Video Editing"). Only the abstract is public, so every choice below it is ours.
+
+    abstract                                                       here
+    sparse anchor frames                                           choose_anchors
+    (A) anchors edited jointly by a progressive denoising          edit_anchors, pairs (diffusion/pairs.py), Structure
+    (B) the frames between them interpolated under multimodal      Interpolation, control_video
+        guidance
+
+Symbols: K anchors, z (K, C, 1, h, w) their latents, X their sources', i of T steps.
+
+our choice: anchors at even distances, closer where the flow between them cannot be believed; those that the user has put on
+the timeline count instead, where there are any that no take was approved on. our choice: pair attention is both pictures'
+keys and values side by side; first far pairs, then neighbours; a picture in several pairs takes their mean. our choice:
+structure is the state of one block in the middle, taken from the source at the same noise, for the first steps. our choice:
+approved anchors are held at their takes on every level, so the others follow them. our choice: a segment is interpolated by
+a model with inputs for both ends, by halves while it is longer than the model, or by motion propagation without any weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.composite import inside
+from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
+from engine.diffusion.pairs import PairAttention, averaged, pairs
+from engine.diffusion.pictures import fit, lay, working_size
+from engine.errors import MethodError
+from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
+from engine.methods.cards import AnchorSyncConfig as Config
+from engine.motion.flow import consistency, grid
+from engine.types import FrameIndex, FrameRange
+
+SMALL_AREA, AREA = 64 * 64, 512 * 512
+VIDEO_AREA = 832 * 480
+GUIDANCE = {"instruct-pix2pix": (7.5, 1.5), "instruct-pix2pix-xl": (5.0, 1.5)}
+"""(text, image); other models have no branch without the picture: (1.5, 1.0)."""
+VIDEO_GUIDANCE = {"bundled": 1.5}
+LOST = 0.3
+"""Share of a picture whose flow back does not agree: there two anchors are closer."""
+EDGES = (100, 200)
+"""Canny's thresholds."""
+TOGETHER = 8
+"""Pictures in one pass."""
+
+
+# --- Anchors ----------------------------------------------------------------------------------------------
+
+
+def choose_anchors(shot: Shot, interval: int) -> list[FrameIndex]:
+    """The frames to edit together, the first and last of the shot among them: approved ones and those put by hand; where there
+    are none by hand, so many more that no two are farther apart than `interval`, or half of it where the flow is lost."""
+    by_hand = {anchor.frame for anchor in shot.edit.anchors if not anchor.chosen and anchor.frame in shot.span}
+    fixed = {shot.span.start, shot.span.stop - 1} | set(shot.anchors) | by_hand
+    if by_hand:
+        return sorted(fixed)
+    ordered = sorted(fixed)
+    found = set(ordered)
+    for a, b in pairwise(ordered):
+        reach = interval if lost_share(shot, a, b) < LOST else max(2, interval // 2)
+        parts = -(-(b - a) // reach)
+        found |= {a + round(k * (b - a) / parts) for k in range(1, parts)}
+    return sorted(found)
+
+
+def lost_share(shot: Shot, a: FrameIndex, b: FrameIndex) -> float:
+    """The largest share of a picture, over the steps between two frames, whose flow there and back does not agree."""
+    pixels = grid(shot.steps.size)
+    shares = [
+        float((consistency(shot.steps.flow(f, f + 1), shot.steps.flow(f + 1, f), pixels) < 0.5).mean()) for f in range(a, b)
+    ]
+    return max(shares, default=0.0)
+
+
+# --- (A) Joint editing ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Anchors:
+    """What is edited together: X, takes' latents where `is_approved` (K, 1, 1, 1, 1); all (K, C, 1, h, w)."""
+
+    source: Tensor
+    takes: Tensor
+    is_approved: Tensor
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Editing:
+    """One joint edit: the model, the instruction and the empty prompt, (text, image) guidance, noise for all alike."""
+
+    model: DiffusionBackbone
+    texts: tuple[Text, Text]
+    guidance: tuple[float, float]
+    config: Any
+    noise: Tensor
+
+    def predict(self, z: Tensor, level: float, source: Tensor, members: list[int], structure: Structure | None) -> Prediction:
+        """The pairs' rows of z through the model, guided, and the mean for each picture."""
+        rows = Prediction(*(self._guided(z[members], level, source[members], structure, part) for part in ("x0", "noise")))
+        return Prediction(averaged(rows.x0, members, len(z)), averaged(rows.noise, members, len(z)))
+
+    def _guided(self, z: Tensor, level: float, source: Tensor, structure: Structure | None, part: str) -> Tensor:
+        return torch.cat(
+            [
+                self._branches(some, level, shown, structure, part)
+                for some, shown in zip(z.split(TOGETHER), source.split(TOGETHER), strict=True)
+            ]
+        )
+
+    def _branches(self, z: Tensor, level: float, source: Tensor, structure: Structure | None, part: str) -> Tensor:
+        """u + s_I (i − u) + s_T (t − i), where s_I = 1 does without u."""
+        told = Condition(source)
+        branches = [(self.texts[0], told), (self.texts[1], told), *([(self.texts[1], None)] if self.guidance[1] != 1 else [])]
+        said = []
+        for text, condition in branches:
+            with ExitStack() as stack:
+                if structure is not None:
+                    structure.taken(z, level, source, condition)
+                    stack.enter_context(self.model.inject(structure.site, structure.put))
+                if len(z) > 1:
+                    stack.enter_context(self.model.control(PairAttention()))
+                said.append(getattr(self.model.predict(z, level, text, condition), part))
+        base = said[1] if len(said) == 2 else said[2] + self.guidance[1] * (said[1] - said[2])
+        return base + self.guidance[0] * (said[0] - said[1])
+
+
+class Structure:
+    """The state of one block, taken from the source at the same noise, put into the edit's pass (Plug-and-Play, arXiv
+    2211.12572, §4). `share`: how much of it."""
+
+    def __init__(self, editing: Editing, share: float) -> None:
+        self._editing, self._share = editing, share
+        self.site = editing.model.sites[len(editing.model.sites) // 2]
+        self._state: Tensor | None = None
+
+    def taken(self, z: Tensor, level: float, source: Tensor, condition: Condition | None) -> None:
+        a, b = self._editing.model.scales(level)
+        with self._editing.model.features(self.site) as states:
+            self._editing.model.predict(a * source + b * self._editing.noise, level, self._editing.texts[1], condition)
+        self._state = states[0]
+
+    def put(self, state: Tensor) -> Tensor:
+        return state if self._state is None else torch.lerp(state, self._state, self._share)
+
+
+@torch.no_grad()
+def edit_anchors(editing: Editing, anchors: Anchors, tick: Callable[[], None]) -> Tensor:
+    """z (K, C, 1, h, w): all anchors denoised together from the same noise, far pairs first, then neighbours."""
+    config, model = editing.config, editing.model
+    levels, count = model.levels(config.steps), len(anchors.source)
+    z = _held(editing, anchors, editing.noise.expand_as(anchors.source), levels[0])
+    for step in range(config.steps):
+        tick()
+        structure = Structure(editing, config.structure) if step < config.structure_steps else None
+        together = pairs(count, step / config.steps, config.far_share) if config.joint else []
+        if together:
+            said = editing.predict(z, levels[step], anchors.source, [one for pair in together for one in pair], structure)
+        else:
+            alone = [editing.predict(z[k : k + 1], levels[step], anchors.source[k : k + 1], [0], structure) for k in range(count)]
+            said = Prediction(torch.cat([one.x0 for one in alone]), torch.cat([one.noise for one in alone]))
+        a, b = model.scales(levels[step + 1])
+        z = _held(editing, anchors, a * said.x0 + b * said.noise, levels[step + 1])
+    return z
+
+
+def _held(editing: Editing, anchors: Anchors, z: Tensor, level: float) -> Tensor:
+    """Approved anchors at their takes: hard constraints that the others follow."""
+    a, b = editing.model.scales(level)
+    return torch.where(anchors.is_approved, a * anchors.takes + b * editing.noise, z)
+
+
+# --- (B) Interpolation ------------------------------------------------------------------------------------
+
+
+def control_video(sources: Tensor, ends: tuple[Tensor, Tensor], *, edges: bool, flow: bool) -> tuple[Tensor, Tensor]:
+    """What a model with an input for a video is shown, (T, 3, H, W), and its mask (T, 1, H, W), 1 = make.
+
+    The edited anchors at both ends; between them the source's edges in white and its motion in colours (direction as hue,
+    length as brightness), each where it is asked for. sources (T, 3, H, W), ends (3, H, W), all in [−1, 1].
+    """
+    count = len(sources)
+    video = torch.zeros_like(sources)
+    grey = [((frame.mean(0) + 1) * 127.5).round().byte().numpy() for frame in sources]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    for at in range(1, count - 1):
+        shown = np.zeros((*grey[at].shape, 3), np.uint8)
+        if flow:
+            shown = coloured(dis.calc(grey[at - 1], grey[at], np.zeros((*grey[at].shape, 2), np.float32)))
+        if edges:
+            shown[cv2.Canny(grey[at], *EDGES) > 0] = 255
+        video[at] = torch.from_numpy(shown).permute(2, 0, 1).float() / 127.5 - 1
+    video[0], video[-1] = ends
+    mask = torch.ones(count, 1, *sources.shape[2:])
+    mask[0] = mask[-1] = 0
+    return video, mask
+
+
+def coloured(flow: np.ndarray) -> np.ndarray:
+    """Flow (H, W, 2) px -> (H, W, 3) uint8: direction as hue, length as brightness, whole at 8 px."""
+    length, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
+    hsv = np.stack([angle * 90 / np.pi, np.full_like(angle, 255), np.minimum(length / 8, 1) * 255], -1)
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Interpolation:
+    """Frames between two edited pictures by a diffusion model: it takes both ends, and what it has inputs for."""
+
+    model: DiffusionBackbone
+    texts: tuple[Text, Text]
+    config: Any
+    seed: int
+
+    @torch.no_grad()
+    def between(self, sources: Tensor, ends: tuple[Tensor, Tensor], tick: Callable[[], None]) -> Tensor:
+        """(T, 3, H, W) in [−1, 1] from sources (T, 3, H, W) and the edited ends; the ends exact. By halves where T is longer
+        than the model takes: first the middle, then either side."""
+        count, longest = len(sources), self.model.max_frames
+        if count > longest:
+            stride = -(-(count - 1) // (longest - 1))
+            coarse = sorted({*range(0, count, stride), count - 1})
+            known = self.between(sources[coarse], ends, tick)
+            parts = []
+            for k, (a, b) in enumerate(pairwise(coarse)):
+                part = self.between(sources[a : b + 1], (known[k], known[k + 1]), tick)
+                parts.append(part if b == count - 1 else part[:-1])
+            return torch.cat(parts)
+        return self._sampled(sources, ends, tick)
+
+    def _sampled(self, sources: Tensor, ends: tuple[Tensor, Tensor], tick: Callable[[], None]) -> Tensor:
+        if len(sources) < 3:
+            return torch.stack(ends)[: len(sources)]
+        condition = self._condition(sources, ends)
+        clean = self.model.encode(sources)
+        dice = torch.Generator().manual_seed(self.seed)
+        z = torch.randn(clean.shape, generator=dice).to(clean)
+        scale = self.config.video_guidance or VIDEO_GUIDANCE.get(self.model.name, 5.0)
+        levels = self.model.levels(self.config.video_steps)
+        for level, following in pairwise(levels):
+            tick()
+            said, free = (self.model.predict(z, level, text, condition) for text in self.texts)
+            a, b = self.model.scales(following)
+            x0, noise = free.x0 + scale * (said.x0 - free.x0), free.noise + scale * (said.noise - free.noise)
+            z = a * x0 + b * noise
+        made = self.model.decode(z, len(sources)).cpu().clone()
+        made[0], made[-1] = ends
+        return made
+
+    def _condition(self, sources: Tensor, ends: tuple[Tensor, Tensor]) -> Condition:
+        if "video" in self.model.takes:
+            video, mask = control_video(sources, ends, edges=self.config.edges, flow=self.config.flow)
+            return Condition(video=video, mask=mask)
+        if {"first", "last"} <= set(self.model.takes):
+            source = self.model.encode(sources) if "source" in self.model.takes else None
+            return Condition(source=source, first=ends[0], last=ends[1])
+        raise MethodError(f'"{self.model.name}" cannot be given a first and a last picture: choose another interpolation.')
+
+
+# --- The method -------------------------------------------------------------------------------------------
+
+
+class AnchorSync:
+    """See the module. `prepare` edits the anchors that no take was approved on; they cut the shot as approved ones do."""
+
+    Config: ClassVar[type] = Config
+
+    def prepare(self, shot: Shot, config: Any, context: Context) -> Prepared:
+        """Raises MethodError without an instruction, unless every anchor is approved."""
+        listed = context.store / "anchors.txt"
+        if not listed.exists():
+            context.store.mkdir(parents=True, exist_ok=True)
+            frames = choose_anchors(shot, config.interval)
+            wanted = [frame for frame in frames if frame not in shot.anchors]
+            if wanted:
+                _edit_all(shot, frames, config, context)
+            listed.write_text("\n".join(map(str, wanted)), "utf-8")
+        made = {int(line): _file(context, int(line)) for line in listed.read_text("utf-8").split()}
+        parts = {frame: hashlib.sha256(path.read_bytes()).hexdigest() for frame, path in made.items()}
+        return Prepared("", config, made, parts)
+
+    def render(self, shot: Shot, segment: Segment, prepared: Prepared, context: Context) -> Rendered:
+        """Every frame of the segment in order, ends as they are, the source outside the region."""
+        known = replace(shot, take=lambda frame: _picture(shot, frame, prepared.value))
+        by_motion = prepared.config.interpolation == "motion" or segment.left is None or segment.right is None
+        return context.carry(known, segment, context) if by_motion else _interpolated(known, segment, prepared.config, context)
+
+    def take(self, shot: Shot, frame: FrameIndex, config: Any, context: Context) -> np.ndarray:
+        """The frame edited together with the approved anchors, so that it matches them."""
+        frames = sorted({frame, *shot.anchors} if frame not in shot.anchors else {frame})
+        fresh = replace(shot, anchors=tuple(one for one in shot.anchors if one != frame))
+        return _edited(fresh, frames, config, context)[frame]
+
+
+def _file(context: Context, frame: FrameIndex) -> Path:
+    return context.store / f"{frame:06d}.npy"
+
+
+def _picture(shot: Shot, frame: FrameIndex, made: dict[FrameIndex, Path]) -> np.ndarray:
+    return np.load(made[frame]) if frame in made else shot.take(frame)
+
+
+def _edit_all(shot: Shot, frames: Sequence[FrameIndex], config: Any, context: Context) -> None:
+    for frame, picture in _edited(shot, frames, config, context).items():
+        if frame not in shot.anchors:
+            part = _file(context, frame).with_suffix(".part.npy")
+            np.save(part, picture)
+            part.replace(_file(context, frame))
+
+
+def _edited(shot: Shot, frames: Sequence[FrameIndex], config: Any, context: Context) -> dict[FrameIndex, np.ndarray]:
+    """(H, W, 3) uint8 of each frame, edited together, the source outside the region."""
+    instruction = shot.edit.instruction.strip()
+    if not instruction:
+        raise MethodError('AnchorSync has no instruction: write what to change, such as "make the ball blue".')
+    model = context.backbone(config.backbone)
+    size = working_size(shot.size, AREA if model.name in GUIDANCE else SMALL_AREA, model.stride[1:])
+    own = GUIDANCE.get(model.name, (1.5, 1.0))
+    guidance = config.guidance_text or own[0], config.guidance_image or own[1]
+    source = torch.cat([model.encode(fit(shot.frames.get(frame)[None], size)) for frame in frames]).float()
+    noise = torch.randn(source[:1].shape, generator=torch.Generator().manual_seed(context.seed)).to(source)
+    approved = torch.tensor([frame in shot.anchors for frame in frames], device=source.device)
+    takes = source.clone()
+    for at in approved.nonzero().flatten().tolist():
+        takes[at : at + 1] = model.encode(fit(shot.take(frames[at])[None], size))
+    editing = Editing(model, (model.encode_text(instruction), model.encode_text("")), guidance, config, noise)
+    z = edit_anchors(editing, Anchors(source, takes, approved[:, None, None, None, None]), context.ticks(config.steps))
+    pictures = {}
+    for at, frame in enumerate(frames):
+        before, after = (model.decode(latents[at : at + 1], 1)[0] for latents in (source, z))
+        pictures[frame] = inside(shot.frames.get(frame), lay(shot.frames.get(frame), before, after), shot.region(frame))
+    return pictures
+
+
+def _interpolated(shot: Shot, segment: Segment, config: Any, context: Context) -> Rendered:
+    model = context.backbone(config.interpolation)
+    assert segment.left is not None and segment.right is not None
+    span = FrameRange(segment.start, segment.right + 1)
+    size = working_size(shot.size, SMALL_AREA if model.name in VIDEO_GUIDANCE else VIDEO_AREA, model.stride[1:])
+    sources = torch.cat([fit(frame[None], size) for frame in shot.frames.frames(span)])
+    ends = tuple(fit(shot.take(frame)[None], size)[0] for frame in (segment.left, segment.right))
+    prompt = shot.edit.target_prompt.strip() or shot.edit.instruction.strip()
+    texts = model.encode_text(prompt), model.encode_text("")
+    work = Interpolation(model, texts, config, context.seed)
+    tick = context.ticks(_calls(len(span), model.max_frames) * config.video_steps + len(span))
+    made = work.between(sources, (ends[0], ends[1]), tick)
+    numbers = FrameRange(segment.start, segment.stop)
+    for at, (frame, source) in enumerate(zip(numbers, shot.frames.frames(numbers), strict=True)):
+        tick()
+        # Only the change that the model made is laid over the source, which keeps its detail.
+        picture = shot.take(frame) if frame == segment.left else lay(source, sources[at], made[at])
+        yield frame, picture if frame == segment.left else inside(source, picture, shot.region(frame))
+
+
+def _calls(count: int, longest: int) -> int:
+    """How many times `Interpolation.between` samples."""
+    if count <= longest:
+        return int(count > 2)
+    stride = -(-(count - 1) // (longest - 1))
+    coarse = sorted({*range(0, count, stride), count - 1})
+    return _calls(len(coarse), longest) + sum(_calls(b - a + 1, longest) for a, b in pairwise(coarse))
