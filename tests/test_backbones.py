@@ -106,6 +106,11 @@ def close(a: Prediction, b: Prediction) -> bool:
     return torch.allclose(a.x0, b.x0, atol=1e-5) and torch.allclose(a.noise, b.noise, atol=1e-5)
 
 
+def some(sites: tuple[str, ...]) -> tuple[str, ...]:
+    """About five of them, the first and the last among them: UNets have dozens."""
+    return (*sites[: -1 : max(1, len(sites) // 4)], sites[-1])
+
+
 class Watching(Untouched):
     """Changes nothing; notes the sites it is asked at, and wants scores where it is told to."""
 
@@ -293,7 +298,7 @@ def test_an_exception_inside_a_pass_leaves_nothing_behind(case: Case) -> None:
         raise KeyError
 
     stock = predicted(case)
-    for site in made(case).sites:
+    for site in some(made(case).sites):
         with pytest.raises(KeyError), made(case).inject(site, fail):
             predicted(case)
     assert same(predicted(case), stock)
@@ -313,7 +318,7 @@ def test_controls_nest(case: Case) -> None:
 def test_states_are_read_at_every_site(case: Case) -> None:
     model, stock = made(case), predicted(case)
     z, _ = noisy(case)
-    for site in model.sites:
+    for site in some(model.sites):
         with model.features(site) as outer, model.features(site) as inner:
             assert same(predicted(case), stock)
             predicted(case)
@@ -338,7 +343,7 @@ def test_sites_are_in_the_order_of_a_pass(case: Case) -> None:
 
 def test_a_state_written_is_what_goes_on(case: Case) -> None:
     model, stock = made(case), predicted(case)
-    for site in model.sites:
+    for site in some(model.sites):
         with model.features(site) as before:
             predicted(case)
         with model.inject(site, lambda state: state):

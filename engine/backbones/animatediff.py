@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.backbones.offload import Mode
 from engine.backbones.prompts import Prompts
@@ -62,7 +62,7 @@ def load(
         raise adapter.broken("it does not fit Stable Diffusion 1.5") from error
     parts = StableDiffusionParts(
         title,
-        nn.Module.to(unet, kind).eval().requires_grad_(False),  # diffusers' own `to` warns of layers that this model has not
+        unet.eval().requires_grad_(False),
         snapshot.load("AutoencoderKL", "vae", torch.float32),
         Prompts(lambda: ClipEncoder(snapshot, place, kind)),
         schedule,

@@ -1,15 +1,15 @@
 """What the hooks cost: idle, keys and values swapped, scores changed; on tiny models and, where there is a GPU, at full size.
 
-Stock is the same model without our processors and hooks. Ways take turns, and the fastest pass of each counts: other work on
-the machine can only slow one down. On a CPU the time is that of the process, on one thread. Time and memory do not depend on
-what the weights are, so full-size models have random ones: they are made on the device from their published configurations,
-without a download.
+Stock is the same model without our processors and hooks. Ways take turns; each is held against the stock of its own round,
+which other work on the machine slows alike, and the median of the rounds counts. On a CPU the time is that of the process, on
+one thread. Time and memory do not depend on what the weights are, so full-size models have random ones: they are made on the
+device from their published configurations, without a download.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -180,16 +180,18 @@ def _in_turn(
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.process_time,
 ) -> tuple[dict[str, Tensor], dict[str, float], float]:
-    """What each way gives, its time over stock's, and the seconds of stock: the fastest of all rounds, each way once in each."""
+    """What each way gives, the median of its times over stock's of the same round, and the median seconds of stock."""
     outcomes: dict[str, Tensor] = {}
-    fastest = dict.fromkeys(ways, math.inf)
+    times: dict[str, list[float]] = {name: [] for name in ways}
     for at in range(rounds + 1):
         for name in list(ways) if at % 2 else list(ways)[::-1]:
             with ways[name]():
                 started = clock()
                 outcomes[name] = work()
-                fastest[name] = min(fastest[name], clock() - started)
-    return outcomes, {name: taken / fastest["stock"] for name, taken in fastest.items()}, fastest["stock"]
+                times[name].append(clock() - started)
+    stock = times["stock"][1:]  # the first round warms up
+    ratios = {name: statistics.median(a / b for a, b in zip(taken[1:], stock, strict=True)) for name, taken in times.items()}
+    return outcomes, ratios, statistics.median(stock)
 
 
 # --- the map of a long clip -------------------------------------------------------------------------------
