@@ -13,13 +13,13 @@ import numpy as np
 
 CELL = 4  # px
 LIGHT = 0.6  # weight of brightness against chroma
-DIMENSIONS = 20
+DIMENSIONS = 16
 GIVEN_KEPT, RECENT_KEPT = 700, 500  # patches of each subject
-REST_GIVEN, REST_RECENT = 2500, 2500  # patches of everything else
+REST_GIVEN, REST_RECENT = 1800, 1500  # patches of everything else
 FLOOR = 30.0  # squared distance that noise alone makes
 LIMIT = 3.0
 JUDGED, APART = 48, 3  # patches of a subject that are judged, without what is within so many cells of them
-PART = 4096  # patches compared at a time
+PART = 256  # patches compared at a time
 
 
 def patches(lab: np.ndarray) -> np.ndarray:
@@ -125,8 +125,7 @@ class PatchMemory:
 def odds_of(distances: dict[int, np.ndarray], subject: int) -> np.ndarray:
     """(n,) float32 within ±LIMIT: odds of a subject against all others, from the distances to their closest patches."""
     rest = [value for label, value in distances.items() if label != subject]
-    if subject not in distances or not rest:  # an empty mask, or one that fills the picture
-        size = len(next(iter(distances.values()), ()))
-        return np.full(size, LIMIT if subject in distances else -LIMIT, np.float32)
+    if subject not in distances or not rest:  # too small to be known by its patches, or it fills the picture
+        return np.zeros(len(next(iter(distances.values()), ())), np.float32)
     own, others = distances[subject], np.min(rest, axis=0)
     return LIMIT * (others - own) / (others + own + FLOOR)

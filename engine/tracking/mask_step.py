@@ -22,12 +22,15 @@ from engine.tracking.mask_memory import CELL, LIMIT, PatchMemory, cells, odds_of
 from engine.tracking.mask_motion import Moved, Picture, SubjectMotion, picture_of
 from engine.types import FrameIndex
 
-BY_MOTION, BY_PLACE, BY_COLOUR, BY_MEMORY = 1.2, 1.0, 0.2, 1.2  # weights of the four voices
+BY_MOTION, BY_PLACE, BY_COLOUR, BY_MEMORY = 0.8, 0.7, 0.2, 1.2  # weights of the four voices
+OUTSIDE = 0.5  # weight of motion where it says "outside": a part that was missed once must be able to come back
+DOUBTFUL = 0.8  # px on both sides of its outline where motion says little
 SURE = 3.0  # odds that motion alone, and all voices together, can give
-REACH = 10.0  # px: no mask changes further than this from where motion puts it …
-REACH_UNSURE = 14.0  # … and so much more where its motion is not believed at all
-EDGE_RADIUS, EDGE_EPSILON = 4, 4e-4  # of the smoothing along edges
+REACH = 14.0  # px: no mask changes further than this from where motion puts it …
+REACH_UNSURE = 20.0  # … and so much more where its motion is not believed at all
+EDGE_RADIUS, EDGE_EPSILON = 2, 4e-4  # of the smoothing along edges
 SPECK = 0.05  # parts smaller than this share of the largest are noise
+FEW = 6  # patches wholly inside; a subject that has less is thin, and known by those that are partly inside
 LEARN_EVERY = 3  # frames
 GONE = 0.08  # share of its usual area below which a subject counts as lost
 DOUBT, UNLIKE = -0.6, 1.0  # mean odds of its patches, and below those when given, where what is left of it is something else
@@ -149,7 +152,7 @@ class Carrier:
             others = sum((other.soft for n, other in self.subjects.items() if n != number), np.zeros_like(look.guide))
             part = found_again(Sought(one.area, one.centre, one.lost), recalled[number], cells(others))
             if part is not None:
-                soft = guided(look.guide, _enlarged(part, look), EDGE_RADIUS, EDGE_EPSILON).clip(0, 1)
+                soft = guided(look.guide, _enlarged(part, look), int(EDGE_RADIUS), EDGE_EPSILON).clip(0, 1)
                 one.soft = np.minimum(np.maximum(one.soft, soft), 1 - np.minimum(others, 1))
 
     def _learn(self, seen: np.ndarray, look: Look, recalled: dict[int, np.ndarray]) -> None:
@@ -195,7 +198,8 @@ def _labelled(memory: PatchMemory, look: Look, softs: dict[int, np.ndarray]) -> 
     labels, held = np.full(len(seen), -1), np.zeros(len(seen), np.float32)
     for number, soft in softs.items():
         share = cells(soft).ravel()
-        labels[share > 0.7] = number
+        whole = share > 0.7
+        labels[whole if whole.sum() >= FEW else share > max(0.05, 0.6 * float(share.max()))] = number
         held += share
     return seen, labels, held
 
@@ -204,7 +208,8 @@ def _odds(one: CarriedSubject, before: Look, look: Look, moved: Moved, remembere
     """(h', w') float32 in the window of `moved`: odds that a pixel is the subject's."""
     window = moved.window
     bins = look.bins[window]
-    by_motion = SURE * np.clip(2 * cv2.GaussianBlur(moved.soft, (0, 0), 1.5) - 1, -1, 1) * moved.agree
+    by_motion = SURE * np.clip(2 * cv2.GaussianBlur(moved.soft, (0, 0), DOUBTFUL) - 1, -1, 1) * moved.agree
+    by_motion = np.where(by_motion < 0, OUTSIDE * by_motion, by_motion)
     by_place = _place_odds(one.soft, before, moved, bins)
     odds = BY_MOTION * by_motion + BY_PLACE * by_place + BY_COLOUR * one.palette.odds(bins) + BY_MEMORY * remembered
     odds = np.clip(odds, -SURE, SURE)
@@ -212,7 +217,7 @@ def _odds(one: CarriedSubject, before: Look, look: Look, moved: Moved, remembere
     if inside.any() and not inside.all():
         reach = REACH + REACH_UNSURE * (1 - cv2.blur(moved.agree, (15, 15)))
         odds[cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3) > reach] = -SURE
-    return guided(look.guide[window], odds.astype(np.float32), EDGE_RADIUS, EDGE_EPSILON)
+    return guided(look.guide[window], odds.astype(np.float32), int(EDGE_RADIUS), EDGE_EPSILON)
 
 
 def _place_odds(soft: np.ndarray, before: Look, moved: Moved, bins: np.ndarray) -> np.ndarray:
