@@ -35,6 +35,8 @@ LONGEST = 240
 FAR = 3.0
 """An anchor this many times as far as the other one is left out at first."""
 QUALITY = 85
+ALIKE = 30.0
+"""Levels by which two pictures of one thing differ at most, mostly."""
 
 
 def proxy_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -187,9 +189,15 @@ class QuickPictures:
         if region is not None and not layer.grown:
             difference = difference * np.minimum(1, region[window] / np.maximum(was, 1))[..., None]
         sure = upsample(confidence, size, window)
-        if region is None:  # where the subject is nobody knows yet: what the chain is not sure of would trail behind it
-            difference = difference * np.clip(2 * sure - 0.6, 0, 1)[..., None]
+        if region is None:  # where the subject is nobody knows yet: what the chain is wrong about would trail behind it
+            difference = difference * (np.clip(2 * sure - 0.6, 0, 1) * self._alike(anchor, frame, at, window))[..., None]
         return difference, sure * (was > 127)
+
+    def _alike(self, anchor: FrameIndex, frame: FrameIndex, at: np.ndarray, window: Window) -> np.ndarray:
+        """(h, w) 0–1: whether the anchor's source, carried, is what a window of the frame shows."""
+        carried = sample(self.proxies.source(anchor), at)
+        error = cv2.absdiff(carried, np.ascontiguousarray(self.proxies.source(frame)[window])).max(axis=-1).astype(np.float32)
+        return np.exp(-((cv2.blur(error, (7, 7)) / ALIKE) ** 2))
 
     # --- properly -----------------------------------------------------------------------------------------
 
