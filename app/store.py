@@ -61,7 +61,7 @@ class SessionStore:
         self.desk = ModelDesk()
         self.devices: list[dict[str, Any]] = []
         with suppress(EngineError):  # what an older version kept is no name any more: the best there is
-            choose_device(self.shelf.device)
+            choose_device(self.shelf.device or chosen_device())  # what the environment says counts until somebody chooses
 
     def get(self, identity: str) -> Session:
         """Raises ProjectError for an id that is none, or that no project has."""
