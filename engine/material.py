@@ -20,7 +20,7 @@ from engine.journal import Objects
 from engine.media.images import decode_png
 from engine.media.pack import FramePack
 from engine.media.reader import FrameReader
-from engine.media.records import covered
+from engine.media.records import RecordReader, covered
 from engine.methods import card
 from engine.methods.base import Segment
 from engine.motion.steps import Steps
@@ -115,6 +115,13 @@ class Material:
             if frame in span.range:
                 return self._carried_alpha(span, frame)
         return None
+
+    def confidence(self, subject: int, span: MaskSpan) -> dict[FrameIndex, float]:
+        """0–1 for each frame of a carried span of a subject: 1 where it is marked; empty where it is not carried yet."""
+        if span not in self.spans(subject) or not self.carried(span):
+            return {}
+        told = RecordReader(self.workspace.masks(span.key)).meta["confidence"]
+        return dict(zip(span.range, told, strict=True))
 
     def _carried_alpha(self, span: MaskSpan, frame: FrameIndex) -> np.ndarray | None:
         for given, key in span.given:

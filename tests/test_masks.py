@@ -1,5 +1,6 @@
 """Masks carried through a shot: exact where given, close in between, shared between subjects, gone where the subject is gone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,9 +9,11 @@ import pytest
 
 from engine.errors import Cancelled
 from engine.motion.steps import Steps
+from engine.segments import mask_spans
 from engine.tracking.masks import carry_masks
-from engine.types import FrameRange
+from engine.types import FrameRange, Keyframe, Subject
 from tests.drawn import DrawnPictures, drawn_clip, jaccard, texture
+from tests.test_journal import blank
 
 FRAMES = 16
 
@@ -71,6 +74,47 @@ def test_progress_reaches_its_total_and_cancel_is_heard(drawn, tmp_path):
 
     with pytest.raises(Cancelled):
         alone(drawn, {0: drawn.masks[0]}, tmp_path, FrameRange(0, 6), step=stop)
+
+
+# --- spans ------------------------------------------------------------------------------------------------
+
+
+def two_subjects(first: set[int], second: set[int]):
+    project = replace(blank(60), subjects=(Subject(1, "a", "#ff0000"), Subject(2, "b", "#00ff00")))
+    keys = [
+        Keyframe(frame, number, mask=f"{number}{frame:063x}") for number, at in ((1, first), (2, second)) for frame in sorted(at)
+    ]
+    return replace(project, keyframes=tuple(keys))
+
+
+def keys_of(project, subject: int):
+    return {span.range: span.key for span in mask_spans(project, [], subject)}
+
+
+def test_subjects_marked_on_the_same_frame_are_carried_together():
+    project = two_subjects({0}, {0})
+    one, other = (mask_spans(project, [], number)[0] for number in (1, 2))
+    assert one.problem == other.problem and one.key != other.key and one.reach == one.range
+
+
+def test_a_correction_changes_the_spans_that_look_at_it_and_no_others():
+    before, after = two_subjects({0, 20, 40}, {0, 40}), two_subjects({0, 20, 40, 50}, {0, 40})
+    changed = {number: set(keys_of(after, number).items()) - set(keys_of(before, number).items()) for number in (1, 2)}
+    assert [sorted(span.start for span, _ in changed[number]) for number in (1, 2)] == [[40, 50], [40]]
+
+
+def test_a_span_that_is_given_whole_looks_at_nothing_else():
+    project = two_subjects({0, 1, 2}, {0})
+    assert [span.others for span in mask_spans(project, [], 1)[:2]] == [(), ()]
+    assert keys_of(project, 1)[FrameRange(0, 2)] == keys_of(two_subjects({0, 1, 2}, set()), 1)[FrameRange(0, 2)]
+
+
+def test_marks_outside_a_span_count_where_they_are_not_too_far_away(monkeypatch):
+    project = two_subjects({0}, {30, 40})
+    spans = {span.range: span for span in mask_spans(project, [], 2)}
+    assert spans[FrameRange(30, 41)].reach == FrameRange(0, 41)
+    monkeypatch.setattr("engine.segments.OTHERS_WITHIN", (0, 29))
+    assert mask_spans(project, [], 2)[1].reach == FrameRange(30, 41)
 
 
 # --- several subjects, hiding, leaving --------------------------------------------------------------------

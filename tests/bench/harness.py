@@ -63,6 +63,11 @@ BENCHES = {
     ),
     "backbones": Bench("tests.bench.backbones", "what attention control and offload cost, against the stock models"),
     "flowanchor": Bench("tests.bench.flowanchor", "FlowAnchor part by part on two subjects", ("--scenes", "--seed")),
+    "marks": Bench(
+        "tests.bench.marks",
+        "masks from clicks, masks carried, points tracked: drawn clips, real ones",
+        ("--scenes", "--seed", "--clips"),
+    ),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
