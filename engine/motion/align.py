@@ -25,8 +25,9 @@ LEAST_NOISE = 1.5  # levels: residuals below this are never outliers
 DARK = 8.0  # levels added to both sides of a ratio of brightness
 LIGHT_WINDOW = 4.0  # nodes over which brightness is compared
 LIGHT_LIMITS = (0.5, 2.0)
+STEPPED = 1.5  # px over which an outline is smoothed: a mask's own goes in steps of a pixel
 NEAR = 5.0  # px from an outline up to which it counts
-PER_PIXEL = 2.5  # levels: what a px between two outlines weighs beside differences of brightness
+PER_PIXEL = 1.5  # levels: what a px between two outlines weighs beside differences of brightness
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,7 +92,7 @@ def outline(inside: np.ndarray) -> np.ndarray:
     """(h, w) float32: signed distance to the outline of a mask (h, w) bool, positive inside, within ±NEAR px, in levels."""
     filled = inside.astype(np.uint8)
     within = cv2.distanceTransform(filled, cv2.DIST_L2, 3) - cv2.distanceTransform(1 - filled, cv2.DIST_L2, 3)
-    return PER_PIXEL * np.clip(within, -NEAR, NEAR)
+    return PER_PIXEL * np.clip(cv2.GaussianBlur(within, (0, 0), STEPPED), -NEAR, NEAR)
 
 
 def compare_outlines(target: np.ndarray, warped: np.ndarray) -> Compared:

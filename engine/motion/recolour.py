@@ -22,7 +22,7 @@ EXPLAINED = (0.5, 0.85)  # share of the edit's variance that G must explain befo
 NOISE = 4.0  # levels²: an edit of less variance is none
 GAIN_LIMIT = 3.0  # no entry of G is larger
 SOLID = 254  # region from which on a pixel is all subject: the soft edge around is a mixture
-ALIASED = 0.7  # px: how soft the edge of what is solid is made
+RIM, SOFT = 2, 1.0  # px inside a region's edge that may still be a mixture, and how softly they are left out
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,7 +50,7 @@ def split(source: np.ndarray, take: np.ndarray, region: np.ndarray, *, recolour:
 
 def solid(region: np.ndarray) -> np.ndarray:
     """(h, w) float32 0–1: where the subject alone is seen. Colours of a soft edge are mixtures that G does not fit."""
-    return cv2.GaussianBlur((region >= SOLID).astype(np.float32), (0, 0), ALIASED)
+    return cv2.GaussianBlur(eroded((region >= SOLID).astype(np.float32), RIM), (0, 0), SOFT)
 
 
 def cell_size(size: tuple[int, int]) -> int:
