@@ -93,8 +93,8 @@ def test_the_loss_is_nothing_for_a_model_that_knows_the_answer() -> None:
     z = torch.cat([model.encode(frame[None]) for frame in clip])
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
     text = model.encode_text("")
-    assert float(editing_loss(model, z, z, 0.6, text, noise)) < 1e-8
-    assert float(editing_loss(model, z, z + 0.3, 0.6, text, noise)) > 1e-3
+    assert float(editing_loss(model, (z, z), 0.6, text, noise)) < 1e-8
+    assert float(editing_loss(model, (z, z + 0.3), 0.6, text, noise)) > 1e-3
 
 
 def test_adaptation_learns_the_pair_and_leaves_no_trace(tmp_path: Path) -> None:
@@ -107,13 +107,13 @@ def test_adaptation_learns_the_pair_and_leaves_no_trace(tmp_path: Path) -> None:
 
     def loss() -> float:
         with torch.no_grad():
-            return float(editing_loss(model, source, edit, 0.9, text, noise))
+            return float(editing_loss(model, (source, edit), 0.9, text, noise))
 
     stock = loss()
     assert model.denoiser is not None
     with adapter(model.denoiser) as parameters:
         assert parameters and loss() == pytest.approx(stock, rel=1e-5)
-        adapt(model, [pair], text, parameters, 8, 0, tick)
+        adapt(model, [pair], text, parameters, steps=8, seed=0, tick=tick)
         learnt = loss()
         save(parameters, tmp_path / "a.safetensors")
     assert learnt < 0.97 * stock and loss() == stock

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from engine.composite import inside
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
+from engine.diffusion.instruct import Scales, area_of, branches, scales_of, weighed
 from engine.diffusion.pairs import PairAttention, averaged, pairs
 from engine.diffusion.pictures import fit, lay, working_size
 from engine.errors import MethodError
@@ -42,10 +43,7 @@ from engine.methods.cards import AnchorSyncConfig as Config
 from engine.motion.flow import consistency, grid
 from engine.types import FrameIndex, FrameRange
 
-SMALL_AREA, AREA = 64 * 64, 512 * 512
 VIDEO_AREA = 832 * 480
-GUIDANCE = {"instruct-pix2pix": (7.5, 1.5), "instruct-pix2pix-xl": (5.0, 1.5)}
-"""(text, image); other models have no branch without the picture: (1.5, 1.0)."""
 VIDEO_GUIDANCE = {"bundled": 1.5}
 LOST = 0.3
 """Share of a picture whose flow back does not agree: there two anchors are closer."""
@@ -101,7 +99,7 @@ class Editing:
 
     model: DiffusionBackbone
     texts: tuple[Text, Text]
-    guidance: tuple[float, float]
+    guidance: Scales
     config: Any
     noise: Tensor
 
@@ -119,11 +117,8 @@ class Editing:
         )
 
     def _branches(self, z: Tensor, level: float, source: Tensor, structure: Structure | None, part: str) -> Tensor:
-        """u + s_I (i − u) + s_T (t − i), where s_I = 1 does without u."""
-        told = Condition(source)
-        branches = [(self.texts[0], told), (self.texts[1], told), *([(self.texts[1], None)] if self.guidance[1] != 1 else [])]
         said = []
-        for text, condition in branches:
+        for text, condition in branches(self.texts, source, self.guidance):
             with ExitStack() as stack:
                 if structure is not None:
                     structure.taken(z, level, source, condition)
@@ -131,8 +126,7 @@ class Editing:
                 if len(z) > 1:
                     stack.enter_context(self.model.control(PairAttention()))
                 said.append(getattr(self.model.predict(z, level, text, condition), part))
-        base = said[1] if len(said) == 2 else said[2] + self.guidance[1] * (said[1] - said[2])
-        return base + self.guidance[0] * (said[0] - said[1])
+        return weighed(said, self.guidance)
 
 
 class Structure:
@@ -324,9 +318,8 @@ def _edited(shot: Shot, frames: Sequence[FrameIndex], config: Any, context: Cont
     if not instruction:
         raise MethodError('AnchorSync has no instruction: write what to change, such as "make the ball blue".')
     model = context.backbone(config.backbone)
-    size = working_size(shot.size, AREA if model.name in GUIDANCE else SMALL_AREA, model.stride[1:])
-    own = GUIDANCE.get(model.name, (1.5, 1.0))
-    guidance = config.guidance_text or own[0], config.guidance_image or own[1]
+    size = working_size(shot.size, area_of(model), model.stride[1:])
+    guidance = scales_of(model, config.guidance_text, config.guidance_image)
     source = torch.cat([model.encode(fit(shot.frames.get(frame)[None], size)) for frame in frames]).float()
     noise = torch.randn(source[:1].shape, generator=torch.Generator().manual_seed(context.seed)).to(source)
     approved = torch.tensor([frame in shot.anchors for frame in frames], device=source.device)
@@ -346,7 +339,7 @@ def _interpolated(shot: Shot, segment: Segment, config: Any, context: Context) -
     model = context.backbone(config.interpolation)
     assert segment.left is not None and segment.right is not None
     span = FrameRange(segment.start, segment.right + 1)
-    size = working_size(shot.size, SMALL_AREA if model.name in VIDEO_GUIDANCE else VIDEO_AREA, model.stride[1:])
+    size = working_size(shot.size, area_of(model) if model.name in VIDEO_GUIDANCE else VIDEO_AREA, model.stride[1:])
     sources = torch.cat([fit(frame[None], size) for frame in shot.frames.frames(span)])
     ends = tuple(fit(shot.take(frame)[None], size)[0] for frame in (segment.left, segment.right))
     prompt = shot.edit.target_prompt.strip() or shot.edit.instruction.strip()

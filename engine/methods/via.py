@@ -36,6 +36,7 @@ from torch import Tensor
 from engine.diffusion.adapt import adapter, load, save, train
 from engine.diffusion.attention import AttentionControl, AttentionSite, Untouched
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
+from engine.diffusion.instruct import Scales, area_of, branches, count, scales_of, weighed
 from engine.diffusion.masks import pool, soften
 from engine.diffusion.pictures import fit, lay, working_size
 from engine.errors import MethodError
@@ -48,9 +49,7 @@ RATES = {"bundled": 2e-3}
 """AdamW's, where 1e-4 is not right: small models learn at larger ones."""
 TOGETHER, CHUNK = 8, 48
 """Frames in one pass of the swap; frames that go through the levels together."""
-SMALL_AREA, AREA = 64 * 64, 512 * 512
-GUIDANCE = {"instruct-pix2pix": (7.5, 1.5), "instruct-pix2pix-xl": (5.0, 1.5)}
-"""(text, image); other models have no branch without the picture: (1.5, 1.0)."""
+ADAPTER = "adapter.safetensors"
 
 
 # --- Test-time editing adaptation -------------------------------------------------------------------------
@@ -70,12 +69,12 @@ def affine_pair(source: Tensor, edit: Tensor, generator: torch.Generator) -> tup
     return moved[0], moved[1]
 
 
-def editing_loss(model: DiffusionBackbone, source: Tensor, edit: Tensor, level: float, text: Text, noise: Tensor) -> Tensor:
-    """‖ε − ε_θ(z_t, t, X, c_T)‖² for latents (B, C, 1, h, w) of sources and their edits.
+def editing_loss(model: DiffusionBackbone, pair: tuple[Tensor, Tensor], level: float, text: Text, noise: Tensor) -> Tensor:
+    """‖ε − ε_θ(z_t, t, X, c_T)‖² for a pair of latents (B, C, 1, h, w), sources and their edits.
 
     our choice: of a rectified flow, the same of the velocity, which such models are trained on.
     """
-    a, b = model.scales(level)
+    (source, edit), (a, b) = pair, model.scales(level)
     said = model.predict(a * edit + b * noise, level, text, Condition(source))
     error = said.noise - noise
     return (error - (said.x0 - edit) if abs(a + b - 1) < 1e-6 else error).square().mean()
@@ -86,11 +85,12 @@ def adapt(
     pairs: Sequence[tuple[Tensor, Tensor]],
     text: Text,
     parameters: dict[str, torch.nn.Parameter],
+    *,
     steps: int,
     seed: int,
     tick: Callable[[], None],
 ) -> None:
-    """Trains the adapter on affine variations of the pairs, pictures (3, H, W) in [−1, 1], at the levels of sampling."""
+    """Trains the adapter on affine variations of pairs of pictures (3, H, W) in [−1, 1], at the levels of sampling."""
     dice = torch.Generator().manual_seed(seed)
     levels = model.levels(max(steps, 1))[:-1]
 
@@ -100,7 +100,7 @@ def adapt(
         source, edit = (_latents(model, torch.stack(side)) for side in zip(*moved, strict=True))
         level = levels[int(torch.randint(len(levels), (1,), generator=dice))]
         noise = torch.randn(edit.shape, generator=dice).to(edit)
-        return editing_loss(model, source, edit, level, text, noise)
+        return editing_loss(model, (source, edit), level, text, noise)
 
     train(parameters, loss, steps, RATES.get(model.name, 1e-4), lambda step, value: tick())
 
@@ -191,29 +191,17 @@ class Editing:
 
     model: DiffusionBackbone
     texts: tuple[Text, Text]
-    guidance: tuple[float, float]
+    guidance: Scales
     config: Any
     noise: Tensor
 
-    @property
-    def branches(self) -> int:
-        """Predictions a step takes: with the text, without it, and without the picture where that is weighed."""
-        return 3 if self.guidance[1] != 1 else 2
-
     def predict(self, z: Tensor, level: float, source: Tensor, controls: Sequence[AttentionControl | None]) -> Prediction:
-        """ε = u + s_I (i − u) + s_T (t − i) (Brooks et al., arXiv 2211.09800, eq. 3), and x0 alike."""
-        told = Condition(source)
-        branches = [(self.texts[0], told), (self.texts[1], told), (self.texts[1], None)][: self.branches]
+        """All branches of the guidance, each under its own control, combined."""
         said = []
-        for (text, condition), control in zip(branches, controls, strict=True):
+        for (text, condition), control in zip(branches(self.texts, source, self.guidance), controls, strict=True):
             with nullcontext() if control is None else self.model.control(control):
                 said.append(self.model.predict(z, level, text, condition))
-        return Prediction(*(self._weighed([getattr(one, part) for one in said]) for part in ("x0", "noise")))
-
-    def _weighed(self, said: list[Tensor]) -> Tensor:
-        of_text, of_image = said[0], said[1]
-        base = of_image if len(said) == 2 else said[2] + self.guidance[1] * (of_image - said[2])
-        return base + self.guidance[0] * (of_text - of_image)
+        return Prediction(*(weighed([getattr(one, part) for one in said], self.guidance) for part in ("x0", "noise")))
 
     def next(self, z: Tensor, said: Prediction, level: float, frames: Frames, step: int) -> Tensor:
         """z at the next level (DDIM, or Euler along a rectified flow), with the source outside the mask and held anchors."""
@@ -230,14 +218,14 @@ class Editing:
 
     def gathered(self, z: Tensor, level: float, source: Tensor) -> list[Bank]:
         """The banks of all branches, from the group's latents at a level, one frame after the other."""
-        banks: list[Bank] = [{} for _ in range(self.branches)]
+        banks: list[Bank] = [{} for _ in range(count(self.guidance))]
         for one, shown in zip(z.split(1), source.split(1), strict=True):
             self.predict(one, level, shown, [Gather(bank, alone=not self.config.gather) for bank in banks])
         return banks
 
     def swapped(self, z: Tensor, level: float, source: Tensor, banks: Sequence[Bank] | None) -> Prediction:
         """All frames of z, some at a time; without banks each by itself."""
-        controls = [None] * self.branches if banks is None else [Swap(bank) for bank in banks]
+        controls = [None] * count(self.guidance) if banks is None else [Swap(bank) for bank in banks]
         parts = [
             self.predict(some, level, shown, controls)
             for some, shown in zip(z.split(TOGETHER), source.split(TOGETHER), strict=True)
@@ -296,7 +284,7 @@ class Via:
 
     def prepare(self, shot: Shot, config: Any, context: Context) -> Prepared:
         """Raises MethodError without an instruction."""
-        adapted, trajectory = context.store / "adapter.safetensors", context.store / "group.npy"
+        adapted, trajectory = context.store / ADAPTER, context.store / "group.npy"
         group = group_of(shot.span, config.group, shot.anchors)
         if not trajectory.exists():
             context.store.mkdir(parents=True, exist_ok=True)
@@ -304,7 +292,7 @@ class Via:
             count, steps = (config.adapt_steps if shot.anchors else 0), config.steps
             tick = context.ticks(count + steps)
             if count:
-                _adapt(model, shot, config, context, adapted, tick)
+                _adapt(model, shot, config, context, tick)
             with _adapted(model, adapted):
                 editing, frames = _editing(model, shot, config, context), _frames(model, shot, group)
                 part = trajectory.with_suffix(".part.npy")
@@ -342,7 +330,7 @@ class Via:
 
 
 def _size(model: DiffusionBackbone, shot: Shot) -> tuple[int, int]:
-    return working_size(shot.size, AREA if model.name in GUIDANCE else SMALL_AREA, model.stride[1:])
+    return working_size(shot.size, area_of(model), model.stride[1:])
 
 
 def _latents(model: DiffusionBackbone, pictures: Tensor) -> Tensor:
@@ -354,8 +342,7 @@ def _editing(model: DiffusionBackbone, shot: Shot, config: Any, context: Context
     instruction = shot.edit.instruction.strip()
     if not instruction:
         raise MethodError('VIA has no instruction: write what to change, such as "make the ball blue".')
-    own = GUIDANCE.get(model.name, (1.5, 1.0))
-    guidance = config.guidance_text or own[0], config.guidance_image or own[1]
+    guidance = scales_of(model, config.guidance_text, config.guidance_image)
     blank = model.encode(torch.zeros(1, 3, *_size(model, shot)))
     noise = torch.randn(blank.shape, generator=torch.Generator().manual_seed(context.seed)).to(blank.device)
     return Editing(model, (model.encode_text(instruction), model.encode_text("")), guidance, config, noise)
@@ -373,15 +360,23 @@ def _frames(model: DiffusionBackbone, shot: Shot, numbers: Sequence[FrameIndex],
     return Frames(source, mask[:, None, None].to(source), takes, held[:, None, None, None, None])
 
 
-def _adapt(model: DiffusionBackbone, shot: Shot, config: Any, context: Context, path: Path, tick: Callable[[], None]) -> None:
+def _adapt(model: DiffusionBackbone, shot: Shot, config: Any, context: Context, tick: Callable[[], None]) -> None:
     if model.denoiser is None:
         context.warn(f'"{model.name}" has no weights, so it was not adapted to the approved anchors.')
         return
     size = _size(model, shot)
     pairs = [(fit(shot.frames.get(at)[None], size)[0], fit(shot.take(at)[None], size)[0]) for at in shot.anchors]
     with adapter(model.denoiser, RANK) as parameters:
-        adapt(model, pairs, model.encode_text(shot.edit.instruction), parameters, config.adapt_steps, context.seed, tick)
-        save(parameters, path)
+        adapt(
+            model,
+            pairs,
+            model.encode_text(shot.edit.instruction),
+            parameters,
+            steps=config.adapt_steps,
+            seed=context.seed,
+            tick=tick,
+        )
+        save(parameters, context.store / ADAPTER)
 
 
 @contextmanager
