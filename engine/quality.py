@@ -24,6 +24,8 @@ LEVELS = 9
 
 HIDDEN = 2.0
 """Errors that a method does not notice grow with distance: twice as much of them as of those it notices (our choice)."""
+SEEN = 0.5
+"""Of the usual region: less of the subject makes no anchor."""
 DRIFT = 30.0
 """Frames over which they grow."""
 
@@ -84,23 +86,24 @@ def suggestions(
 ) -> list[Suggestion]:
     """Frames in the order in which they should become anchors, best first; `spans` are the shots, each judged on its own.
 
-    A larger region counts more: its share of the frame weighs the doubt.
+    Frames on which the subject is hardly seen count less, and become no anchors: an anchor that does not see it has little to
+    carry.
     """
     known, present = doubts(measures), sorted(anchors)
-    share = {frame: float(measures[frame].get("region", 1.0)) for frame in known}
-    whole = max(sum(share.values()), 1e-9)
     found: list[Suggestion] = []
     for span in spans:
         frames = np.array(sorted(frame for frame in known if frame in span))
         here = np.array([anchor for anchor in present if anchor in span])
         if len(frames) and len(here):
-            weight = np.array([share[frame] / whole for frame in frames.tolist()])
-            found += _ranked(frames, np.array([known[frame] for frame in frames.tolist()]), weight, here)
+            region = np.array([float(measures[frame].get("region", 1.0)) for frame in frames.tolist()])
+            seen = np.minimum(1, region / max(float(np.median(region)), 1e-9))
+            ranked = _ranked(frames, np.array([known[frame] for frame in frames.tolist()]), seen / len(known), here)
+            found += [one for one, share in zip(ranked, seen, strict=True) if one.gain > 0 and share >= SEEN]
     return sorted(found, key=lambda one: -one.gain)
 
 
 def _ranked(frames: np.ndarray, doubted: np.ndarray, weight: np.ndarray, anchors: np.ndarray) -> list[Suggestion]:
-    """The frames (n,) of a shot by the doubt that an anchor there takes away."""
+    """The frames (n,) of a shot, each with the doubt that an anchor there takes away."""
     distance = np.abs(frames[:, None] - anchors[None]).min(axis=1)
     mean = float(doubted @ weight / max(float(weight.sum()), 1e-9))
     usual, beyond = usual_doubt(distance, doubted), HIDDEN * mean
@@ -109,7 +112,7 @@ def _ranked(frames: np.ndarray, doubted: np.ndarray, weight: np.ndarray, anchors
     before = doubted + beyond * _drift(distance)
     gains = np.maximum(0, before[None] - after) @ weight / (1 + HIDDEN)
     gains[distance == 0] = 0
-    return [Suggestion(int(frame), float(gain)) for frame, gain in zip(frames, gains, strict=True) if gain > 0]
+    return [Suggestion(int(frame), float(gain)) for frame, gain in zip(frames, gains, strict=True)]
 
 
 def _drift(distance: np.ndarray) -> np.ndarray:

@@ -38,12 +38,20 @@ def test_a_hump_is_where_it_is() -> None:
     assert abs(suggestions(noted(hump), [0, 59], [SHOT])[0].frame - 42) <= 6
 
 
-def test_shots_are_judged_apart_and_larger_regions_count_more() -> None:
+def test_shots_are_judged_apart() -> None:
     values = {frame: min(frame, 29 - frame) / 30 for frame in range(30)}
-    small, large = noted(values, 0.01), noted({frame + 30: value for frame, value in values.items()}, 0.2)
-    ranked = suggestions({**small, **large}, [0, 29, 30, 59], [FrameRange(0, 30), FrameRange(30, 60)])
+    first, second = noted(values), noted({frame + 30: 2 * value for frame, value in values.items()})
+    ranked = suggestions({**first, **second}, [0, 29, 30, 59], [FrameRange(0, 30), FrameRange(30, 60)])
     assert {one.frame // 30 for one in ranked} == {0, 1}
-    assert ranked[0].frame >= 30 and ranked[0].gain > 10 * max(one.gain for one in ranked if one.frame < 30)
+    assert ranked[0].frame >= 30 and ranked[0].gain > 1.5 * max(one.gain for one in ranked if one.frame < 30)
+
+
+def test_a_frame_that_hardly_shows_the_subject_becomes_no_anchor() -> None:
+    measures = noted({frame: frame / 60 for frame in range(60)})
+    for frame in range(20, 45):
+        measures[frame]["region"] = 0.001
+    ranked = suggestions(measures, [0], [SHOT])
+    assert ranked and not any(20 <= one.frame < 45 for one in ranked)
 
 
 def test_nothing_to_gain_suggests_nothing() -> None:
