@@ -335,6 +335,7 @@ def _take_all(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
     A take that reaches outside the mask grows the region, with a warning.
     """
     made: dict[int, str] = {}
+    warnings: list[str] = []
     for i, spec in enumerate(recipe.body.get("anchors", [])):
         progress.check()
         frame, seed = spec["frame"], spec.get("seed", recipe.body.get("seed", 0))
@@ -343,14 +344,15 @@ def _take_all(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
                 path = recipe.path(spec["image"])
                 take = editor.picture_take(frame, read_image(path), "imported", path.name, seed=seed)
             elif spec.get("take") is not None:
-                editor.method_takes(frame, make_takes(editor.material, frame, [seed], progress))
+                takes, said = make_takes(editor.material, frame, [seed], progress)
+                warnings += [f"Anchor {frame}: {sentence}" for sentence in said]
+                editor.method_takes(frame, takes)
                 take = editor.project.edit.anchor_at(frame).takes[-1]  # type: ignore[union-attr]
             else:
                 effect = spec["effect"]
                 kind = {"subject": effect.get("subject"), "over": made.get(frame), "seed": seed}
                 take = editor.effect_take(frame, effect["name"], effect_config(effect), **kind)
             made[frame] = take.key
-    warnings = []
     for frame in sorted(made):
         try:
             editor.approve(frame, made[frame])

@@ -26,16 +26,18 @@ def read_shared(workspace: Workspace, project: Project, cuts: list[FrameIndex]) 
         for shot in shots(project, cuts):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not finished
                 said = json.loads((workspace.prepared(shared_key(project, cuts, shot)) / "done.json").read_text("utf-8"))
-                found[shot.start] = Shared(said["digest"], {int(frame): part for frame, part in said["parts"].items()})
+                parts = {int(frame): part for frame, part in said["parts"].items()}
+                found[shot.start] = Shared(said["digest"], parts, tuple(said.get("warnings", ())))
     return found
 
 
-def write_shared(folder: Path, prepared: Prepared) -> None:
+def write_shared(folder: Path, prepared: Prepared, warnings: list[str]) -> None:
     """Notes that a shot is prepared. Raises MediaError when the disk is full."""
     part = folder / "done.json.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({"digest": prepared.digest, "parts": dict(prepared.parts)}), "utf-8")
+        body = {"digest": prepared.digest, "parts": dict(prepared.parts), "warnings": warnings}
+        part.write_text(json.dumps(body), "utf-8")
         os.replace(part, folder / "done.json")
     except OSError as error:
         raise MediaError(f"Cannot write to the project's cache: {error.strerror}; free some disk space and run again.") from error

@@ -38,7 +38,8 @@ from engine.progress import Progress, Step
 from engine.segments import MaskSpan, shared_key, shots
 from engine.tracking.choice import AUTO
 from engine.tracking.masks import CarriedMask, carry_masks
-from engine.types import FrameIndex, FrameRange
+from engine.trails import follow_points, found_tracks
+from engine.types import FrameIndex, FrameRange, Tracks
 
 FRAMES_KEPT = 4
 PREPARING = 100  # what a method prepares counts for so many frames in the progress of a run
@@ -218,13 +219,21 @@ def prepare_shots(material: Material, segments: list[Segment], progress: Progres
     """Does what the method shares over the shots of the segments, where it is not done; whether there was anything to do."""
     edit = material.project.edit
     left = {s.shot.start: s.shot for s in segments if s.shot.start not in material.shared} if card(edit.method).shares else {}
+    if left and card(edit.method).tracks:
+        follow_points(material, progress)
     for shot in left.values():
         progress.total += PREPARING
         chosen, config = method(edit.method), card(edit.method).Config(**edit.config)
         with material.workspace.scratch() as scratch:
-            context = _context(material, shot, scratch, progress.part("Preparing the edit", PREPARING))
-            write_shared(context.store, chosen.prepare(_shot(material, shot), config, context))
+            warnings: list[str] = []
+            context = _context(material, shot, scratch, progress.part("Preparing the edit", PREPARING), warnings)
+            write_shared(context.store, chosen.prepare(_shot(material, shot), config, context), warnings)
     return bool(left)
+
+
+def _tracks(material: Material) -> Tracks | None:
+    found = found_tracks(material)
+    return None if found is None else found.tracks
 
 
 def _shot(material: Material, shot: FrameRange) -> Shot:
@@ -238,15 +247,22 @@ def _shot(material: Material, shot: FrameRange) -> Shot:
         region=material.region,
         alpha=material.alpha,
         take=material.take,
-        tracks=lambda: None,
+        tracks=lambda: _tracks(material),
         edit=edit,
         subjects=tuple(subject.id for subject in material.project.edited_subjects()),
     )
 
 
-def _context(material: Material, shot: FrameRange, scratch: Path, step: Step) -> Context:
+def _context(material: Material, shot: FrameRange, scratch: Path, step: Step, warnings: list[str]) -> Context:
+    """What is said goes into `warnings`, each sentence once."""
+
+    def warn(sentence: str) -> None:
+        if sentence not in warnings:
+            warnings.append(sentence)
+
     store = material.workspace.prepared(shared_key(material.project, material.cuts, shot))
-    return Context(step, material.project.edit.seed, scratch, store, material.backbones, carry=carried)
+    material.backbones.warn = warn
+    return Context(step, material.project.edit.seed, scratch, store, material.backbones, warn=warn, carry=carried)
 
 
 def carried(shot: Shot, segment: Segment, context: Context) -> Rendered:
@@ -263,9 +279,8 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
     warnings: list[str] = []
     with material.workspace.scratch() as scratch:
         context = replace(
-            _context(material, segment.shot, scratch, step),
+            _context(material, segment.shot, scratch, step, warnings),
             note=lambda frame, **measures: quality.setdefault(frame, {}).update(measures),
-            warn=lambda sentence: None if sentence in warnings else warnings.append(sentence),
         )
         shot, worker = _shot(material, segment.shot), method(edit.method)
         anchors = {anchor.frame for anchor in edit.approved}
@@ -282,8 +297,11 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
             records.finish({**checks, "quality": measured, "warnings": warnings})
 
 
-def make_takes(material: Material, frame: FrameIndex, seeds: Sequence[int], progress: Progress) -> list[dict[str, Any]]:
+def make_takes(
+    material: Material, frame: FrameIndex, seeds: Sequence[int], progress: Progress
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Takes of one frame by the edit's method, one per seed, the source outside the region: their pictures are stored.
+    Also what there is to say of them.
 
     Raises:
         MethodError: the method makes no takes, or does not know what to do.
@@ -299,15 +317,17 @@ def make_takes(material: Material, frame: FrameIndex, seeds: Sequence[int], prog
         raise MethodError(f"There is no mask on frame {frame}: mark the subject there, or edit the whole frame.")
     shot = _shot(material, next(one for one in shots(material.project, material.cuts) if frame in one))
     maker, made = cast(TakeMaker, method(edit.method)), []
+    warnings: list[str] = []
     for seed in seeds:
         with material.workspace.scratch() as scratch:
-            context = replace(_context(material, shot.span, scratch, progress.part("Making a take", TAKING)), seed=seed)
+            step = progress.part("Making a take", TAKING)
+            context = replace(_context(material, shot.span, scratch, step, warnings), seed=seed)
             image = maker.take(shot, frame, chosen.Config(**edit.config), context)
         key = material.objects.put(encode_png(inside(material.picture(frame), image, region)))
         told = {text: getattr(edit, text) for text in chosen.texts if getattr(edit, text)}
         label = f"{edit.method} {seed}"
         made.append({"key": key, "label": label, "seed": seed, "config": {"method": edit.method, **told, **edit.config}})
-    return made
+    return made, warnings
 
 
 class _Recent:
@@ -332,6 +352,8 @@ class _Recent:
 def report_of(material: Material, rendered: list[Segment], segments: list[Segment]) -> RenderReport:
     """The report over `segments`, from what each left behind."""
     report = RenderReport(rendered=len(rendered), reused=len(segments) - len(rendered))
+    for shared in material.shared.values():
+        report.warnings += [sentence for sentence in shared.warnings if sentence not in report.warnings]
     for segment in segments:
         meta = RecordReader(material.workspace.segment(material.key_of(segment))).meta
         report.outside_mask_max_abs = max(report.outside_mask_max_abs, meta["outside"])

@@ -60,6 +60,7 @@ class Shared:
 
     digest: str
     parts: Mapping[FrameIndex, str]
+    warnings: tuple[str, ...] = ()
 
 
 NOTHING: Mapping[FrameIndex, Shared] = MappingProxyType({})
@@ -185,6 +186,7 @@ def shared_key(project: Project, cuts: list[FrameIndex], shot: FrameRange) -> st
         spots=[a.frame for a in edit.anchors if a.frame in span and not a.chosen] if card(edit.method).spots else [],
         **_said(project),
         subjects=_subjects_part(project, cuts, span),
+        **_points_part(project),
     )
 
 
@@ -194,7 +196,9 @@ def segment_key(project: Project, cuts: list[FrameIndex], segment: Segment, shar
     covered = FrameRange(segment.start, segment.stop + (segment.right is not None))
     common = shared.get(segment.shot.start)
     ends = [frame for frame in (segment.left, segment.right) if frame is not None]
-    more = {} if common is None else {"shared": [common.digest, *(common.parts.get(frame) for frame in ends)]}
+    more: dict[str, Any] = {} if common is None else {"shared": [common.digest, *(common.parts.get(frame) for frame in ends)]}
+    if edit.tokens and card(edit.method).tracks:
+        more["tokens"] = [list(one) for one in edit.tokens]
     return content_key(
         what="segment",
         clip=project.video.digest,
@@ -217,6 +221,14 @@ def _said(project: Project) -> dict[str, Any]:
         "seed": edit.seed,
         "prompts": [edit.source_prompt, edit.target_prompt, edit.instruction, list(edit.target_words)],
     }
+
+
+def _points_part(project: Project) -> dict[str, Any]:
+    """What the user said of tracked points, where the method reads them."""
+    said = [[one.id, [list(spot) for point in one.track_points for spot in point.spots]] for one in project.subjects]
+    if not card(project.edit.method).tracks or not any(spots for _, spots in said):
+        return {}
+    return {"points": said, **key_part(project.points_by)}
 
 
 def _subjects_part(project: Project, cuts: list[FrameIndex], covered: FrameRange) -> list[dict[str, Any]]:

@@ -118,8 +118,9 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         return {"message": f"Segments rendered: {report.rendered}; reused: {report.reused}.", **_certificate(report)}
     if kind == "take":
         seeds = range(material.project.edit.seed, material.project.edit.seed + args["count"])
-        made = make_takes(material, args["frame"], seeds, progress)
-        return {"message": f"Made {len(made)} take{'s' * (len(made) != 1)} of frame {args['frame']}.", "takes": made}
+        made, warnings = make_takes(material, args["frame"], seeds, progress)
+        said = f"Made {len(made)} take{'s' * (len(made) != 1)} of frame {args['frame']}."
+        return {"message": " ".join([said, *warnings]), "takes": made}
     if kind == "export":
         out = Path(args["out"])
         if order.get("attempts") and out.exists():  # the name is this job's own: it was finished when the editor died

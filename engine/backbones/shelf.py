@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine.backbones import backbone
@@ -11,9 +12,13 @@ if TYPE_CHECKING:
 
 
 class Backbones:
-    """`backbones(name, **options)`: that model, loaded now or kept from the time before. One at a time: two rarely fit."""
+    """`backbones(name, **options)`: that model, loaded now or kept from the time before. One at a time: two rarely fit.
+
+    `warn(sentence)` is told what a model has to say: that memory ran short, and what it did.
+    """
 
     def __init__(self) -> None:
+        self.warn: Callable[[str], None] = lambda sentence: None
         self._loaded: tuple[tuple[str, str], DiffusionBackbone] | None = None
 
     def __call__(self, name: str, **options: Any) -> DiffusionBackbone:
@@ -21,5 +26,7 @@ class Backbones:
         wanted = name, repr(sorted(options.items()))
         if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = None  # its memory goes before the next one comes
-            self._loaded = wanted, backbone(name, **options)
+            model = backbone(name, **options)
+            model.warn = lambda sentence: self.warn(sentence)
+            self._loaded = wanted, model
         return self._loaded[1]
