@@ -212,7 +212,8 @@ class _Side:
         at, certain, light = sight.at(*_pixels(window))
         was = cv2.remap(self._region, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         gate = np.clip(inside / np.maximum(was, 1), 0, STRETCH)
-        edit = sample(self._split.layer, at, cv2.INTER_CUBIC) * (gate * light if config.light else gate)[..., None]
+        edit = sample(self._split.layer, at, cv2.INTER_CUBIC)
+        edit *= (gate * light if config.light else gate)[..., None]
         here = source[window].astype(np.float32)
         colour = self._colour(sight, here, region[window], window)
         if colour is not None:
@@ -224,9 +225,10 @@ class _Side:
 
     def _uncovered(self, here: np.ndarray, at: np.ndarray, light: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """(h, w) 0–1: 0 along the region's edge where it lies on something that covers the subject, which was whole there."""
-        edge = (eroded((inside >= SOLID).astype(np.float32), EDGE) == 0) & (sample(self._within, at) > 0.5)
+        edge = eroded((inside >= SOLID).astype(np.float32), EDGE) == 0
         if not edge.any():
             return np.ones_like(light)
+        edge &= sample(self._within, at) > 0.5
         unlike = np.abs(here - light[..., None] * sample(self._source, at)).mean(axis=-1)
         return np.where(edge, np.clip((UNLIKE[1] - unlike) / (UNLIKE[1] - UNLIKE[0]), 0, 1), 1).astype(np.float32)
 

@@ -123,11 +123,14 @@ def recoloured(gain: np.ndarray, source: np.ndarray, size: tuple[int, int], wind
     gain: (n, m, 3, 3) over the cells that cover the window (`cell_centres`), source (h, w, 3) float32.
     """
     cell = cell_size(size)
-    y, x = np.mgrid[window].astype(np.float32)
-    rows = (y + 0.5) / cell - 0.5 - window[0].start // cell
-    columns = (x + 0.5) / cell - 0.5 - window[1].start // cell
-    dense = _sampled(gain, columns, rows)
-    return np.asarray(sum(dense[..., channel] * source[..., channel, None] for channel in range(3)))
+    top, left = (axis.start - axis.start // cell * cell for axis in window)
+    height, width = source.shape[:2]
+    total = np.zeros_like(source)
+    for channel in range(3):
+        column = np.ascontiguousarray(gain[..., channel])
+        dense = cv2.resize(column, (gain.shape[1] * cell, gain.shape[0] * cell), interpolation=cv2.INTER_LINEAR)
+        total += dense[top : top + height, left : left + width] * source[..., channel, None]
+    return total
 
 
 def _sampled(gain: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
