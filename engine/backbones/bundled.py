@@ -6,21 +6,31 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from engine.backbones.bundled_autoencoder import STRIDE, AutoencoderConfig, ClipAutoencoder
-from engine.backbones.bundled_model import PATCH, BundledConfig, BundledModel
+from engine.backbones.bundled_beside import beside, known_video
+from engine.backbones.bundled_encoder import DualEncoder, EncoderConfig
+from engine.backbones.bundled_model import EDIT, PATCH, SEMANTIC_TOKENS, BundledConfig, BundledModel
 from engine.backbones.hooks import Hooks
 from engine.backbones.wan_attention import WanHooks
 from engine.diffusion.backbone import Condition, Prediction, Text
 from engine.diffusion.flow import from_clean, shifted_levels
+from engine.diffusion.pictures import working_size
 from engine.errors import MethodError
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "bundled"
 SHIFT = 5.0
 """Of the noise levels, Wan's own: what a clip shows is decided where there is much noise."""
+
+VERBS = frozenset(("make", "paint", "turn", "replace", "change", "put", "remove", "delete", "add"))
+"""Instructions of the drawn world begin with one of these, captions never."""
+FOREIGN = 10**-2.6
+"""Mean square error of the autoencoder, of full scale, above which a clip is none of the drawn world: 26 dB, where its own clips
+have 31 (our choice)."""
 
 
 class Bundled(Hooks):
@@ -30,9 +40,15 @@ class Bundled(Hooks):
     max_frames = 17
     stride = (STRIDE, STRIDE * PATCH[1], STRIDE * PATCH[2])
 
-    def __init__(self, model: BundledModel, autoencoder: ClipAutoencoder) -> None:
+    guidance, area = 1.5, 64 * 64
+
+    def __init__(self, model: BundledModel, autoencoder: ClipAutoencoder, encoder: DualEncoder | None = None) -> None:
         super().__init__(tuple(f"block.{index}" for index in range(model.config.layers)))
-        self.model, self.autoencoder = model.eval(), autoencoder.eval()
+        self.model, self.autoencoder, self.encoder = model.eval(), autoencoder.eval(), encoder
+        self.semantic_shape = None if encoder is None else (SEMANTIC_TOKENS, encoder.config.features)
+        if model.config.beside:
+            self.takes = ("source", "first", "last")
+        self._told: WeakKeyDictionary[Condition, Tensor] = WeakKeyDictionary()
         self._wan = WanHooks(model.transformer, self)
 
     @property
@@ -62,9 +78,38 @@ class Bundled(Hooks):
 
     @torch.no_grad()
     def encode_text(self, prompt: str) -> Text:
-        """Raises UnknownWord for a word outside the world's vocabulary."""
+        """An instruction ("make …", "remove …") is told to the model as one. Raises UnknownWord for a word outside the world's
+        vocabulary."""
         words = tuple(prompt.lower().replace(",", " ").replace(".", " ").split())
-        return Text(prompt, words, tuple((index,) for index in range(len(words))), self.model.encode_text([prompt]))
+        said = self.model.order(EDIT, prompt) if words and words[0] in VERBS else prompt
+        first = len(said.split()) - len(prompt.split())
+        return Text(prompt, words, tuple((first + i,) for i in range(len(words))), self.model.encode_text([said]))
+
+    def instructed(self, instruction: str) -> str:
+        """With the prefix of edits, which alone is the branch that guidance leads away from."""
+        return instruction if instruction else self.model.order(EDIT, "")
+
+    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        return working_size(size, self.area, self.stride[1:])
+
+    @torch.no_grad()
+    def semantic_tokens(self, picture: Tensor) -> Tensor:
+        """(1, S, features) of an anchor (3, H, W) in [−1, 1]. Raises MethodError where no encoder was shipped."""
+        if self.encoder is None:
+            raise MethodError("The bundled model came without its image encoder; fetch the project again.")
+        return self.encoder.tokens(picture[None].to(self.device))
+
+    @torch.no_grad()
+    def purpose(self, frames: Tensor) -> str:
+        """Tells the drawn world by how well the autoencoder, which knows nothing else, shows it again."""
+        count = (min(len(frames), self.max_frames) - 1) // STRIDE * STRIDE + 1
+        error = (self.decode(self.encode(frames[:count]), count) - frames[:count].to(self.device)).square().mean() / 4
+        if float(error) <= FOREIGN:
+            return ""
+        return (
+            "The bundled model is made for the drawn world of the sample (balls, boxes … on grass, sand, water …) and knows "
+            "nothing else; for this clip take a model from the hub, or motion propagation."
+        )
 
     def levels(self, steps: int) -> list[float]:
         return shifted_levels(steps, SHIFT)
@@ -73,27 +118,59 @@ class Bundled(Hooks):
         return 1 - level, level
 
     def predict(self, z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction:
-        """With a source the clip is edited as the text says; without one the text is a caption. Gradients pass."""
+        """With a source the clip is edited as the text says; without one the text is a caption. Of first and last picture the
+        clip between is made (prompt: "[between]" and a caption). Gradients pass."""
         self.accept(condition)
         source = condition.source if condition is not None else None
+        return self._answer(z, level, text, source, tokens=None, known=self._pictures(z, condition))[0]
+
+    def predict_semantic(
+        self, z: Tensor, tokens: Tensor | None, level: float, text: Text, source: Tensor
+    ) -> tuple[Prediction, Tensor | None]:
+        """See `engine/diffusion/semantic.py`."""
+        return self._answer(z, level, text, source, tokens=tokens, known=None)
+
+    def _answer(
+        self, z: Tensor, level: float, text: Text, source: Tensor | None, *, tokens: Tensor | None, known: Tensor | None
+    ) -> tuple[Prediction, Tensor | None]:
         grid = (z.shape[2], z.shape[3] // PATCH[1], z.shape[4] // PATCH[2])
         lead = 0 if source is None else grid[0] * grid[1] * grid[2]
+        lead += 0 if tokens is None else tokens.shape[1]
         times = torch.full((len(z),), level, device=z.device)
         given = None if source is None else source.expand_as(z)
+        known = None if known is None else known.expand(len(z), -1, -1, -1, -1)
         with self._wan.on(grid, lead):
-            x0 = self.model(z, times, text.embeddings.expand(len(z), -1, -1), given)
-        return from_clean(z, x0, level)
+            said = text.embeddings.expand(len(z), -1, -1)
+            made = self.model.answer(z, times, said, given, semantic=tokens, beside=known)
+        return from_clean(z, made.x0, level), made.semantic
+
+    def _pictures(self, z: Tensor, condition: Condition | None) -> Tensor | None:
+        """What the model is told of the first and the last picture, encoded once for each condition."""
+        if condition is None or (condition.first is None and condition.last is None):
+            return None
+        if condition not in self._told:
+            ends = [None if end is None else end[None].to(self.device) for end in (condition.first, condition.last)]
+            clip, mask = known_video(ends[0], ends[1], 1 + STRIDE * (z.shape[2] - 1))
+            with torch.no_grad():
+                self._told[condition] = beside(self.autoencoder.encode(clip), mask)
+        return self._told[condition]
 
 
-def write_bundled(folder: Path, model: BundledModel, autoencoder: ClipAutoencoder) -> None:
+def write_bundled(folder: Path, model: BundledModel, autoencoder: ClipAutoencoder, encoder: DualEncoder | None = None) -> None:
     """Writes weights as float16 and their configuration; what is in the folder is replaced."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, module in (("model", model), ("autoencoder", autoencoder)):
+    parts: list[tuple[str, torch.nn.Module | None]] = [("model", model), ("autoencoder", autoencoder), ("encoder", encoder)]
+    for name, module in parts:
+        if module is None:
+            (folder / f"{name}.safetensors").unlink(missing_ok=True)
+            continue
         half = {key: value.detach().half().cpu().contiguous() for key, value in module.state_dict().items()}
         save_file(half, folder / f"{name}.safetensors")
     config = {"model": asdict(model.config), "autoencoder": asdict(autoencoder.config), "vocabulary": list(model.vocabulary)}
+    if encoder is not None:
+        config |= {"encoder": asdict(encoder.config), "encoder_vocabulary": list(encoder.vocabulary)}
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
 
 
@@ -113,7 +190,25 @@ def read_parts(folder: Path = ASSETS) -> tuple[BundledModel, ClipAutoencoder]:
     return model, autoencoder
 
 
+def read_encoder(folder: Path = ASSETS) -> DualEncoder | None:
+    """The dual encoder that was shipped with the model, as float32, or None. Raises MethodError for one that does not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / "encoder.safetensors"
+    if not path.exists():
+        return None
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        encoder = DualEncoder(EncoderConfig(**config["encoder"]), tuple(config["encoder_vocabulary"]))
+        encoder.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise MethodError(f"The bundled encoder in {folder} cannot be loaded: {error}. Fetch the project again.") from error
+    return encoder.eval()
+
+
 def load(device: torch.device | str = "cpu", folder: Path = ASSETS) -> Bundled:
     """The bundled model on a device. Raises MethodError."""
     model, autoencoder = read_parts(folder)
-    return Bundled(model.to(device), autoencoder.to(device))
+    encoder = read_encoder(folder)
+    return Bundled(model.to(device), autoencoder.to(device), None if encoder is None else encoder.to(device))

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from engine.errors import MethodError
 from engine.methods.base import Method
-from engine.methods.cards import AnchorSyncConfig, Card, FlowAnchorConfig, MotionConfig, ViaConfig
+from engine.methods.cards import AnchorSyncConfig, Card, FlowAnchorConfig, MotionConfig, SamaConfig, ViaConfig
 
 METHODS = {
     "motion": Card(
@@ -41,6 +41,14 @@ METHODS = {
         texts=("instruction",),
         exact=True,
         spots=True,
+    ),
+    "sama": Card(
+        "engine.methods.sama:Sama",
+        title="SAMA (instruction)",
+        paper="arXiv 2603.19228",
+        Config=SamaConfig,
+        texts=("instruction",),
+        shares=False,
     ),
 }
 

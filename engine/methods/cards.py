@@ -193,3 +193,24 @@ class AnchorSyncConfig:
     joint: bool = field(default=True, metadata={"help": "Edit all anchors together; without, each by itself."})
     edges: bool = field(default=True, metadata={"help": "Show the model between anchors the source's edges."})
     flow: bool = field(default=True, metadata={"help": "Show the model between anchors the source's motion."})
+
+
+@dataclass(frozen=True)
+class SamaConfig:
+    backbone: str = field(
+        default="bundled",
+        metadata={"kind": "choice", "choices": ("bundled",), "help": "The instruction model that edits."},
+    )
+    steps: int = field(default=8, metadata={"min": 1, "max": 50, "help": "Noise levels of the model: more is finer and slower."})
+    guidance: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 15.0, "help": "How strictly the instruction is followed; 0 takes what suits the model."},
+    )
+    anchor_guide: bool = field(
+        default=True,
+        metadata={"help": "An approved anchor says what the edit means, beside the text."},
+    )
+    anchor_until: float = field(
+        default=0.3,
+        metadata={"min": 0.0, "max": 1.0, "help": "Semantic tokens follow the anchor while the noise level is at least this."},
+    )

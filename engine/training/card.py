@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.training.checkpoint import Record
-from engine.training.model import Sampling
+from engine.training.score import Sampling
 from engine.world.words import BACKGROUNDS, COLOURS, MATERIALS, SHAPES
 
 _TEXT = """# The bundled model
@@ -16,15 +16,10 @@ motion propagation or a hub model. Its world: {shapes};
 {colours};
 {materials}; on {backgrounds}.
 
-| | autoencoder | model |
-|---|---|---|
-| data | scenes drawn by lot, seed {ae_seed}, none seen twice | the same, seed {seed} |
-| steps | {ae_steps:,} | {steps:,} of {planned:,} planned |
-| time | {ae_minutes:.0f} min | {minutes:.0f} min |
-| parameters | {ae_size:.1f} M | {size:.1f} M |
-| trained by | `python -m engine.training autoencoder --run AE` | `python -m engine.training model --run RUN --autoencoder AE` |
+{parts}
 
-Machine: {machine}, one thread. Weights are the moving average, kept as float16. Configuration: `config.json`.
+Data: scenes drawn by lot, none seen twice in a run. Machine: {machine}, one thread, shared with other work. Weights are the
+moving average, kept as float16. Configuration: `config.json`. Commands: `python -m engine.training --help`.
 
 ## Scores
 
@@ -35,7 +30,7 @@ By the exact checkers (`engine/world/checkers.py`) on {scenes} edits of 17 frame
 |---|---|
 {rows}
 
-While training, on short clips of the validation split:
+While training, on 36 edits and 12 captions of the validation split (stage 0: stills):
 
 {curve}
 
@@ -45,35 +40,35 @@ While training, on short clips of the validation split:
 """
 
 
-def write_card(
-    folder: Path, autoencoder: tuple[Record, int], model: tuple[Record, int], scores: dict[str, float], how: dict[str, int]
-) -> None:
-    """Writes CARD.md. Records come with their numbers of parameters; `how`: seed, scenes and videos of the scoring."""
-    (ae, ae_size), (run, size) = autoencoder, model
+def write_card(folder: Path, runs: dict[str, tuple[Record, int]], scores: dict[str, float], how: dict[str, int]) -> None:
+    """Writes CARD.md. `runs`: by name, in the order in which they were trained, with their numbers of parameters; `how`: seed,
+    scenes and videos of the scoring."""
     text = _TEXT.format(
         shapes=", ".join(SHAPES),
         colours=", ".join(COLOURS),
         materials=", ".join(MATERIALS),
         backgrounds=", ".join(BACKGROUNDS),
-        ae_seed=ae.settings["seed"],
-        seed=run.settings["seed"],
-        ae_steps=ae.step,
-        steps=run.step,
-        planned=run.settings["steps"],
-        ae_minutes=ae.seconds / 60,
-        minutes=run.seconds / 60,
-        ae_size=ae_size / 1e6,
-        size=size / 1e6,
-        machine=run.machine,
+        parts=_parts(runs),
+        machine=next(reversed(runs.values()))[0].machine,
         scenes=how["scenes"],
         videos=how["videos"],
         score_seed=how["seed"],
         sampling=f"{Sampling().steps} steps, guidance {Sampling().guidance:g}",
         rows="\n".join(f"| `{key}` | {_shown(key, value)} |" for key, value in scores.items()),
-        curve=_curve(run),
+        curve=_curve([record for record, _ in runs.values() if record.task == "model"]),
         limits=_limits(scores),
     )
     (folder / "CARD.md").write_text(text, "utf-8")
+
+
+def _parts(runs: dict[str, tuple[Record, int]]) -> str:
+    head = "| part | steps | time | parameters | seed |\n|---|---|---|---|---|\n"
+    rows = (
+        f"| {name} | {run.step:,} of {run.settings['steps']:,} planned | {run.seconds / 60:.0f} min | {size / 1e6:.1f} M "
+        f"| {run.settings['seed']} |"
+        for name, (run, size) in runs.items()
+    )
+    return head + "\n".join(rows)
 
 
 def _shown(key: str, value: float) -> str:
@@ -82,11 +77,13 @@ def _shown(key: str, value: float) -> str:
     return f"{value:.1f} dB" if key.endswith("psnr") else f"{value:.3f}"
 
 
-def _curve(run: Record) -> str:
+def _curve(runs: list[Record]) -> str:
     """A table of the scores taken during training."""
     keys = ("success_colour", "success_background", "success_removal", "background_psnr", "t2v_attributes")
     head = "| step | " + " | ".join(f"`{key}`" for key in keys) + " |\n|---|" + "---|" * len(keys) + "\n"
-    rows = (f"| {row['step']} | " + " | ".join(_shown(key, row[key]) for key in keys) + " |" for row in run.scores)
+    rows = (
+        f"| {row['step']} | " + " | ".join(_shown(key, row[key]) for key in keys) + " |" for run in runs for row in run.scores
+    )
     return head + "\n".join(rows)
 
 

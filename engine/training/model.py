@@ -1,73 +1,61 @@
-"""Training of the bundled diffusion model: text to video and instruction edits, still and moving, in one network.
+"""Training of the bundled diffusion model: text to video and instruction edits in one network.
 
-Steps take turns (`MIX`): still edits, still scenes from captions, and now and then clips, edited and captioned by turns.
-Still scenes are many times cheaper and carry the words; clips carry the motion.
+Stage 0 learns from stills, which are many times cheaper and carry the words; stage 1 from stills and clips in each step. Every
+drawn pair serves twice: as an edit, and its target as the answer to its caption or in another task.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.backbones.bundled import SHIFT
 from engine.backbones.bundled_autoencoder import ClipAutoencoder
-from engine.backbones.bundled_model import BundledConfig, BundledModel
-from engine.device import fast_arithmetic
-from engine.diffusion.flow import blend, euler, guided, shifted_levels
+from engine.backbones.bundled_encoder import DualEncoder
+from engine.backbones.bundled_model import PREFIXES, BundledConfig, BundledModel
+from engine.backbones.wan_lean import training_type
+from engine.diffusion.flow import blend
+from engine.training.drawn import Pairs, pairs
+from engine.training.examples import Example, Maker
+from engine.training.score import Sampling, score
 from engine.training.trainer import generator
-from engine.world.checkers import Verdict, attributes_present, check
-from engine.world.draw import draw
-from engine.world.edits import Edits, edits
-from engine.world.language import captions
-from engine.world.scene import Scenes, sample
-from engine.world.words import KINDS, VOCABULARY
+from engine.world.words import VOCABULARY
 
-MIX = ("still_edit", "still_text", "still_edit", "still_text", "still_edit", "clip")
 STRIDE = 1024
 """Scene numbers that each step may use: at most so many scenes are drawn in one."""
-UNCONDITIONAL = 0.1
-"""Share of prompts left out in training, for guidance."""
-NOISE_MEAN = 1.5
-"""Of the logit of t in training: half of the steps see t > 0.82. A token holds 96 values, so what it shows can be told from its
-own noise below t = 0.9 or so; only above that do tokens have to agree with each other and with the words (our choice)."""
-LEAST_NOISE = 0.1
+CLIP_WEIGHT = 0.5
+"""Of a clip's losses beside those of stills: a step has few clips, and their gradients are noisy (our choice)."""
+LEAST_NOISE = 0.3
 """t in the loss is at least this: the last remains of noise must not outweigh everything else."""
+MOST = 10.0
+"""How many times a place of the edit may count what another place counts."""
+WEIGHTS = {"flow": 1.0, "semantic": 0.1, "labels": 0.5}
+"""Of the losses. `semantic`: the paper's λ. `labels`: on what each token shows. Aligning the middle of a
+diffusion transformer with what an image encoder says of the clean picture speeds training many times (REPA, Yu et al., arXiv
+2410.06940); the drawn world knows the truth (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much is drawn in a step: still scenes, clips; frames of a clip; side of a picture in pixels."""
+    """How much is drawn in a step: still scenes in stage 0 and 1, clips; frames of a clip; side of a picture in pixels."""
 
-    stills: int = 12
-    clips: int = 2
+    stills: tuple[int, int] = (16, 10)
+    clips: int = 1
     frames: int = 17
     size: int = 64
-    emphasis: float = 4.0
-    """Extra weight of the loss where target and source differ: the edit is a few per cent of the picture (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How answers are sampled: steps, guidance on the text, shift of the noise levels."""
-
-    steps: int = 12
-    guidance: float = 1.5
-    shift: float = SHIFT
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class Plan:
-    """What a step trains on: source scenes (edits only), target scenes, and what is said of them."""
+    """What of SAMA is trained: Semantic Anchoring, on how many frames, and Motion Alignment (with restoration and in-betweening);
+    for ablations, one may be left out."""
 
-    kind: str
-    frames: int
-    source: Scenes | None
-    target: Scenes
-    texts: list[str]
+    anchoring: bool = True
+    alignment: bool = True
+    anchors: int = 1
 
 
 class ModelTask:
@@ -83,146 +71,100 @@ class ModelTask:
         seed: int = 0,
         device: torch.device | str = "cpu",
         budget: Budget | None = None,
+        stage: int = 0,
+        encoder: DualEncoder | None = None,
+        plan: Plan | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.config, self.seed, self.device, self.budget = config, seed, torch.device(device), budget or Budget()
+        self.stage, self.plan = stage, plan or Plan()
+        self.encoder = None if encoder is None else encoder.to(device).eval().requires_grad_(False)
         self.autoencoder = autoencoder.to(device).eval().requires_grad_(False)
-        self.module = BundledModel(config, VOCABULARY).to(device)
+        self.module = BundledModel(config, (*VOCABULARY, *PREFIXES)).to(device)
+        self.matrices = {
+            name for name, value in self.module.named_parameters() if name.startswith("transformer.blocks.") and value.dim() == 2
+        }
+        self._lean = training_type(self.device)
         self._planner = ThreadPoolExecutor(1)
-        self._plans: dict[int, Future[Plan]] = {}
+        self._made: dict[int, Future[list[Example]]] = {}
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        waiting = self._plans.pop(step, None) or self._planner.submit(self.plan, step)
-        self._plans[step + 1] = self._planner.submit(self.plan, step + 1)  # the scenes of the next step, while this one runs
-        plan = waiting.result()
-        with torch.no_grad():
-            target = self.latents(plan.target, plan.frames)
-            source = None if plan.source is None else self.latents(plan.source, plan.frames)
-        return {f"{plan.kind}_loss": self._flow_loss(step, target, plan.texts, source)}
-
-    def plan(self, step: int) -> Plan:
-        """All that step n draws by lot, but for noise."""
-        kind = MIX[step % len(MIX)]
-        if kind == "clip":
-            kind = "clip_edit" if step // len(MIX) % 2 else "clip_text"
-        still = kind.startswith("still")
-        count, frames = (self.budget.stills, 1) if still else (self.budget.clips, self.budget.frames)
-        scenes = sample(self.seed, range(step * STRIDE, step * STRIDE + count))
-        if kind.endswith("text"):
-            return Plan(kind, frames, None, scenes, captions(scenes))
-        made = edits(scenes)
-        return Plan(kind, frames, made.source, made.target, [order.instruction for order in made.orders])
-
-    def latents(self, scenes: Scenes, frames: int) -> Tensor:
-        size = (self.budget.size, self.budget.size)
-        video = draw(scenes.to(self.device), size, frames).video  # type: ignore[arg-type]
-        return self.autoencoder.encode(2 * video.transpose(1, 2) - 1)
-
-    def _flow_loss(self, step: int, target: Tensor, texts: list[str], source: Tensor | None) -> Tensor:
-        """The loss on velocity: v̂ − v = (x0 − x̂0) / t, with t held at or above LEAST_NOISE."""
+        waiting = self._made.pop(step, None) or self._planner.submit(self.examples, step)
+        self._made[step + 1] = self._planner.submit(self.examples, step + 1)  # those of the next step, while this one runs
         dice = generator(self.seed, step)
-        t = torch.sigmoid(NOISE_MEAN + torch.randn(len(target), generator=dice)).to(target)
-        noise = torch.randn(target.shape, generator=dice).to(target)
-        kept = torch.rand(len(texts), generator=dice) >= UNCONDITIONAL
-        text = self.module.encode_text([text if keep else "" for text, keep in zip(texts, kept.tolist(), strict=True)])
-        with fast_arithmetic(self.device):
-            x0 = self.module(blend(target, noise, t), t, text, source)
-        error = (x0.float() - target).square().mean(1) / t.clamp_min(LEAST_NOISE).square()[:, None, None, None]
-        return (error * self._weight(target, source)).mean()
+        parts: dict[str, Tensor] = {}
+        total = torch.zeros((), device=self.device)
+        for example in waiting.result():
+            terms = self.terms(example, dice)
+            total = total + example.weight * sum(WEIGHTS[name] * value for name, value in terms.items())
+            parts |= {example.name: terms["flow"].detach()}
+            parts |= {name: value.detach() for name, value in terms.items() if name != "flow"}
+        return {"loss": total, **parts}
 
-    def _weight(self, target: Tensor, source: Tensor | None) -> Tensor | float:
-        """(B, F, h, w), mean 1 per clip: more where the edit is."""
-        if source is None:
-            return 1.0
-        edited = F.max_pool3d(((target - source).abs().amax(1, keepdim=True) > 0.25).float(), (1, 3, 3), 1, (0, 1, 1))[:, 0]
-        weight = 1 + self.budget.emphasis * edited
-        return weight / weight.mean((1, 2, 3), keepdim=True)
+    @torch.no_grad()
+    def examples(self, step: int) -> list[Example]:
+        """All that step n draws by lot, but for noise and its level."""
+        maker = Maker(
+            self.autoencoder,
+            self.encoder if self.plan.anchoring and self.config.semantic else None,
+            generator(self.seed + 1, step),
+            self.plan.anchors,
+        )
+        stills = self.pairs(step * STRIDE, self.budget.stills[self.stage], 1)
+        examples = [maker.edit(stills), maker.caption(stills)]
+        if self.stage == 1:
+            clips = self.pairs(step * STRIDE + STRIDE // 2, self.budget.clips, self.budget.frames)
+            second = maker.beside_edit(clips) if self.plan.alignment else maker.caption(clips)
+            examples += [
+                replace(example, name=f"clip_{example.name}", weight=CLIP_WEIGHT) for example in (maker.edit(clips), second)
+            ]
+        return examples
+
+    def pairs(self, start: int, count: int, frames: int) -> Pairs:
+        numbers = range(start, start + count)
+        return pairs(self.autoencoder, numbers, frames, seed=self.seed, size=self.budget.size, device=self.device)
+
+    def terms(self, example: Example, dice: torch.Generator) -> dict[str, Tensor]:
+        """`flow`: the loss on velocity, v̂ − v = (x0 − x̂0) / t with t held at or above LEAST_NOISE. `semantic`: the same of
+        the semantic tokens, noised with the same t, as L1. `labels`: of what each token shows."""
+        target, semantic = example.target, example.semantic
+        mean, deviation = example.noise
+        t = torch.sigmoid(mean + deviation * torch.randn(len(target), generator=dice)).to(target)
+        held = t.clamp_min(LEAST_NOISE)
+        noise = torch.randn(target.shape, generator=dice).to(target)
+        told = None if semantic is None else blend(semantic, torch.randn(semantic.shape, generator=dice).to(target), t)
+        answer = self.module.answer(
+            blend(target, noise, t),
+            t,
+            self.module.encode_text(example.texts),
+            example.source,
+            semantic=told,
+            beside=example.beside,
+            lean=self._lean,
+        )
+        error = (answer.x0 - target).square().mean(1) / held.square()[:, None, None, None]
+        edited = example.source if example.name.endswith("edit") else None
+        terms = {"flow": (error * edit_weight(target, edited)).mean()}
+        if answer.semantic is not None and semantic is not None:
+            terms["semantic"] = ((answer.semantic - semantic).abs() / held[:, None, None]).mean()
+        if answer.labels is not None and example.labels is not None:
+            terms["labels"] = F.binary_cross_entropy_with_logits(answer.labels, example.labels)
+        return terms
 
     def scores(self, module: BundledModel) -> dict[str, float]:
         """Scores on 36 edits and 12 captions of the validation split, on short clips: success by kind, presence of attributes."""
-        return score(module, self.autoencoder, Sampling(), split="validation", edits_per_kind=6, videos=12, frames=5)
+        frames = 1 if self.stage == 0 else 5
+        return score(
+            module, self.autoencoder, Sampling(6), self.encoder, split="validation", edits_per_kind=6, videos=12, frames=frames
+        )
 
 
-@torch.no_grad()
-def answer(
-    model: BundledModel,
-    autoencoder: ClipAutoencoder,
-    texts: list[str],
-    source: Tensor | tuple[int, ...],
-    *,
-    how: Sampling,
-    seed: int = 0,
-) -> Tensor:
-    """Samples videos (B, T, 3, H, W) in [0, 1] for instructions about source videos of that shape, or for captions of videos
-    of the given shape (B, T, 3, H, W). The noise of each is drawn from the seed and its place in the batch."""
-    device = next(autoencoder.parameters()).device
-    given = autoencoder.encode(2 * source.to(device).transpose(1, 2) - 1) if isinstance(source, Tensor) else None
-    batch, frames, _, height, width = source.shape if isinstance(source, Tensor) else source
-    shape = (len(autoencoder.mean), (frames + 3) // 4, height // 4, width // 4)
-    noise = torch.stack([torch.randn(shape, generator=generator(seed, index)) for index in range(batch)]).to(device)
-    text, nothing = model.encode_text(texts), model.encode_text([""] * batch)
-
-    def velocity(z: Tensor, t: float) -> Tensor:
-        times = torch.full((batch,), t, device=device)
-        return (z - guided(model(z, times, nothing, given), model(z, times, text, given), how.guidance)) / t
-
-    z = euler(noise, shifted_levels(how.steps, how.shift), velocity)
-    return (autoencoder.decode(z).transpose(1, 2).clamp(-1, 1) + 1) / 2
-
-
-@torch.no_grad()
-def score(
-    model: BundledModel,
-    autoencoder: ClipAutoencoder,
-    how: Sampling,
-    *,
-    split: str = "test",
-    seed: int = 1,
-    edits_per_kind: int = 30,
-    videos: int = 60,
-    frames: int = 17,
-    size: int = 64,
-) -> dict[str, float]:
-    """What the exact checkers say of the model: `success_KIND`, means over all edits, and `t2v_…` of videos from captions.
-
-    Scenes are numbered from 0 within the split; raises ValueError as `edits` does.
-    """
-    device = next(autoencoder.parameters()).device
-    verdicts: list[Verdict] = []
-    for index, kind in enumerate(KINDS):
-        numbers = range(index * edits_per_kind, (index + 1) * edits_per_kind)
-        for made in _batches(edits(sample(seed, numbers, split), split, [kind])):
-            source = draw(made.source, (size, size), frames).video
-            texts = [order.instruction for order in made.orders]
-            verdicts += check(made, answer(model, autoencoder, texts, source.to(device), how=how).cpu())
-    scenes = sample(seed, range(len(KINDS) * edits_per_kind, len(KINDS) * edits_per_kind + videos), split)
-    shown = torch.cat(
-        [
-            answer(model, autoencoder, captions(part), (len(part), frames, 3, size, size), how=how).cpu()
-            for part in (scenes[slice(i, i + 6)] for i in range(0, videos, 6))
-        ]
-    )
-    return {**summary(verdicts), **attributes_present(scenes, shown)}
-
-
-def _batches(made: Edits, size: int = 6) -> list[Edits]:
-    starts = range(0, len(made.orders), size)
-    return [Edits(made.source[slice(i, i + size)], made.target[slice(i, i + size)], made.orders[i : i + size]) for i in starts]
-
-
-def summary(verdicts: list[Verdict]) -> dict[str, float]:
-    """Success by kind, and means over all verdicts (`background_psnr`: over those whose edit leaves the background)."""
-    by_kind = {kind: [verdict for verdict in verdicts if verdict.kind == kind] for kind in KINDS}
-    success = {f"success_{kind}": _mean([float(v.success) for v in group]) for kind, group in by_kind.items() if group}
-    agreement = [v.motion_agreement for v in verdicts if v.motion_agreement is not None]
-    return {
-        **success,
-        "background_psnr": _mean([v.rest_psnr for v in verdicts if v.kind != "background"]),
-        "exact_psnr": _mean([v.exact_psnr for v in verdicts]),
-        "temporal_error": _mean([v.temporal_error for v in verdicts]),
-        **({"motion_agreement": _mean(agreement)} if agreement else {}),
-    }
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def edit_weight(target: Tensor, source: Tensor | None) -> Tensor | float:
+    """(B, F, h, w), mean 1 per clip: what the edit changes counts as much as all the rest, but a place at most MOST times what
+    another does. An edit is a few per cent of a picture and would drown (our choice)."""
+    if source is None:
+        return 1.0
+    edited = F.max_pool3d(((target - source).abs().amax(1, keepdim=True) > 0.25).float(), (1, 3, 3), 1, (0, 1, 1))[:, 0]
+    share = edited.mean((1, 2, 3), keepdim=True)
+    weight = 1 + edited * ((1 - share) / share.clamp_min(1e-6) - 1).clamp(0, MOST - 1)
+    return weight / weight.mean((1, 2, 3), keepdim=True)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engine.device import device_name
 from engine.training.checkpoint import Record, TrainingError, read_run, rounded, write_run
+from engine.training.muon import Muon
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,15 @@ class Settings:
     settle: int = 50
     score: int = 1000
     seed: int = 0
+    matrix_rate: float = 0.0
 
     def rate_at(self, step: int) -> float:
+        return self.rate * self.share_at(step)
+
+    def share_at(self, step: int) -> float:
+        """Of the full rates, at a step."""
         fall = max(1, self.steps // 5)
-        return self.rate * min(1.0, (step + 1) / self.warmup, max(0.0, (self.steps - step) / fall))
+        return min(1.0, (step + 1) / self.warmup, max(0.0, (self.steps - step) / fall))
 
 
 class Task(Protocol):
@@ -66,13 +72,49 @@ class Trainer:
         self.task, self.settings, self.folder = task, settings, folder
         self.parameters = dict(task.module.named_parameters())
         self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.optimiser = torch.optim.AdamW(
-            self.parameters.values(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
-        )
+        self.optimisers = self._optimisers()
         self.record = Record(
             task.name, asdict(task.config), asdict(settings), machine=device_name(next(task.module.parameters()).device)
         )
         self._sums: dict[str, list[Tensor]] = {}
+
+    def _optimisers(self) -> list[torch.optim.Optimizer]:
+        settings = self.settings
+        named = getattr(self.task, "matrices", ()) if settings.matrix_rate else ()
+        matrices = [value for name, value in self.parameters.items() if name in named]
+        rest = [value for name, value in self.parameters.items() if name not in named]
+        made: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, lr=settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay)
+        ]
+        if matrices:
+            made.append(Muon(matrices, settings.matrix_rate, weight_decay=settings.weight_decay))
+        return made
+
+    def _state(self, value: Tensor) -> dict[str, Any]:
+        """Of the optimiser whose parameter it is."""
+        owner = next(
+            one for one in self.optimisers if any(value is other for group in one.param_groups for other in group["params"])
+        )
+        return owner.state[value]
+
+    def warm(self, folder: Path) -> list[str]:
+        """Begins with the averaged weights of another run, where name and shape agree; returns the names that stay new.
+
+        Raises TrainingError where there is no run.
+        """
+        found = read_run(folder)
+        if found is None:
+            raise TrainingError(f"{folder} holds no run to begin with; train one first.")
+        new = []
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                old = found[1].get(f"weight/{name}")
+                if old is None or old.shape != value.shape:
+                    new.append(name)
+                    continue
+                value.copy_(old - found[1][f"lag/{name}"].to(old))
+                self.average[name].copy_(value)
+        return new
 
     def resume(self, folder: Path | None = None) -> bool:
         """Takes up the state in `folder`, else in the run's own. Raises TrainingError if it is of another task or setting."""
@@ -91,11 +133,11 @@ class Trainer:
             for name, value in self.parameters.items():
                 value.copy_(tensors[f"weight/{name}"])
                 self.average[name].copy_(value - tensors[f"lag/{name}"].to(value))
-                self.optimiser.state[value] = {
-                    "step": torch.tensor(float(record.step)),
-                    "exp_avg": tensors[f"first/{name}"].to(value),
-                    "exp_avg_sq": tensors[f"second/{name}"].to(value),
-                }
+                self._state(value).update(
+                    step=torch.tensor(float(record.step)),
+                    exp_avg=tensors[f"first/{name}"].to(value),
+                    exp_avg_sq=tensors[f"second/{name}"].to(value),
+                )
         return True
 
     def run(self, minutes: float | None = None, say: Callable[[str], None] = print, until: int | None = None) -> None:
@@ -125,17 +167,21 @@ class Trainer:
     def step(self) -> None:
         """One step of the optimiser and the moving average."""
         step, settings = self.record.step, self.settings
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.rate_at(step)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                full = settings.matrix_rate if isinstance(optimiser, Muon) else settings.rate
+                group["lr"] = full * settings.share_at(step)
         losses = self.task.losses(step)
         loss = next(iter(losses.values()))
-        self.optimiser.zero_grad(set_to_none=True)
+        for value in self.parameters.values():
+            value.grad = None
         loss.backward()
         for value in self.parameters.values():  # a part that a step does not use still ages with the others
             if value.grad is None:
                 value.grad = torch.zeros_like(value)
         nn.utils.clip_grad_norm_(list(self.parameters.values()), settings.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         decay = min(settings.average, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
@@ -151,7 +197,7 @@ class Trainer:
         """
         for name, value in self.parameters.items():
             self.average[name] = value - rounded(value - self.average[name]).to(value)
-            state = self.optimiser.state[value]
+            state = self._state(value)
             for moment in ("exp_avg", "exp_avg_sq"):
                 state[moment].copy_(rounded(state[moment]))
         means = {name: float(torch.stack(values).mean()) for name, values in self._sums.items()}
@@ -164,7 +210,7 @@ class Trainer:
         """Writes the run; only right after `settle`."""
         tensors = {}
         for name, value in self.parameters.items():
-            state = self.optimiser.state[value]
+            state = self._state(value)
             tensors[f"weight/{name}"] = value
             tensors[f"lag/{name}"] = rounded(value - self.average[name])
             tensors[f"first/{name}"] = rounded(state["exp_avg"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from engine.backbones.bundled import read_parts
+from engine.backbones.bundled import read_encoder, read_parts
 from engine.device import torch_device
-from engine.training.model import Sampling, score
+from engine.training.score import Sampling, score
 from engine.world.words import KINDS
 from tests.bench.harness import Figure, Report, say
 
@@ -22,6 +22,7 @@ FIGURES = (
     Figure("t2v_shape", "text to video: subjects whose shape is there", "%", better="higher"),
     Figure("t2v_background", "text to video: the asked background", "%", better="higher"),
     Figure("t2v_attributes", "text to video: all attributes asked for", "%", 90, "higher"),
+    Figure("t2v_alignment", "text to video: cosine of pictures and caption by the world's dual encoder", "of 1", better="higher"),
     Figure("edit_seconds", "one edit of 17 frames, sampled and decoded", "s"),
 )
 
@@ -29,6 +30,7 @@ FIGURES = (
 def run(report: Report, options: argparse.Namespace) -> None:
     model, autoencoder = read_parts()
     device = torch_device()
+    encoder = read_encoder()
     per_kind = max(1, (options.scenes or 180) // len(KINDS))
     say(f"{per_kind} edits of each kind and as many videos, seed {options.seed}")
     begun = time.monotonic()
@@ -36,6 +38,7 @@ def run(report: Report, options: argparse.Namespace) -> None:
         model.to(device).eval(),
         autoencoder.to(device).eval(),
         Sampling(),
+        None if encoder is None else encoder.to(device),
         seed=options.seed + 1,
         edits_per_kind=per_kind,
         videos=per_kind,

@@ -18,7 +18,7 @@ from engine.backbones.bundled_autoencoder import ClipAutoencoder
 from engine.device import torch_device
 from engine.training.__main__ import PRESETS
 from engine.training.autoencoder import reconstruction
-from engine.training.model import MIX, ModelTask
+from engine.training.model import ModelTask
 from engine.training.trainer import Trainer
 from engine.world.draw import PHOTO, PLAIN, Style, draw, frames
 from engine.world.edits import edits
@@ -98,7 +98,7 @@ def _training(report: Report, autoencoder: ClipAutoencoder) -> None:
         preset = PRESETS[name]
         task = ModelTask(preset.model, autoencoder, device=device, budget=preset.budget)
         trainer = Trainer(task, preset.model_settings, Path())
-        rounds = 2 * len(MIX)  # clips are edited in one round, captioned in the next
+        rounds = 2
         trainer.step()
         step = seconds(lambda: [trainer.step() for _ in range(rounds)], repeats=2, device=device) / rounds  # noqa: B023
         drawing = seconds(lambda: [_draw_step(task, n) for n in range(rounds)], device=device) / rounds  # noqa: B023
@@ -107,12 +107,8 @@ def _training(report: Report, autoencoder: ClipAutoencoder) -> None:
 
 
 def _draw_step(task: ModelTask, step: int) -> None:
-    """All that a step draws: scenes by lot, orders, pictures."""
-    plan = task.plan(step)
-    size = (task.budget.size, task.budget.size)
-    for scenes in (plan.source, plan.target):
-        if scenes is not None:
-            draw(scenes.to(task.device), size, plan.frames)
+    """All that a step draws: scenes by lot, orders, pictures, latents."""
+    task.examples(step)
 
 
 def seconds(work: Callable[[], object], repeats: int = 3, device: torch.device | None = None) -> float:
