@@ -7,7 +7,6 @@ functions, so they make the same bytes.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -27,21 +26,20 @@ from engine.media.describe import damage_sentence
 from engine.media.formats import ExportSettings
 from engine.media.images import decode_png, encode_png
 from engine.media.pack import build_pack
-from engine.media.reader import FrameReader
 from engine.media.records import RecordReader, RecordWriter
 from engine.media.writer import write_clip
 from engine.methods import card, method
-from engine.methods.base import Context, Rendered, Segment, Shot, TakeMaker
+from engine.methods.base import Segment, TakeMaker
 from engine.patches import make_patch
 from engine.preparing import write_shared
 from engine.progress import Progress, Step
-from engine.segments import MaskSpan, shared_key, shots
+from engine.segments import MaskSpan, shots
+from engine.shots import context_of, shot_of
 from engine.tracking.choice import AUTO
 from engine.tracking.masks import CarriedMask, carry_masks
-from engine.trails import follow_points, found_tracks
-from engine.types import FrameIndex, FrameRange, Tracks
+from engine.trails import follow_points
+from engine.types import FrameIndex, FrameRange
 
-FRAMES_KEPT = 4
 PREPARING = 100  # what a method prepares counts for so many frames in the progress of a run
 TAKING = 100  # and a take for so many
 
@@ -226,49 +224,9 @@ def prepare_shots(material: Material, segments: list[Segment], progress: Progres
         chosen, config = method(edit.method), card(edit.method).Config(**edit.config)
         with material.workspace.scratch() as scratch:
             warnings: list[str] = []
-            context = _context(material, shot, scratch, progress.part("Preparing the edit", PREPARING), warnings)
-            write_shared(context.store, chosen.prepare(_shot(material, shot), config, context), warnings)
+            context = context_of(material, shot, scratch, progress.part("Preparing the edit", PREPARING), warnings)
+            write_shared(context.store, chosen.prepare(shot_of(material, shot), config, context), warnings)
     return bool(left)
-
-
-def _tracks(material: Material) -> Tracks | None:
-    found = found_tracks(material)
-    return None if found is None else found.tracks
-
-
-def _shot(material: Material, shot: FrameRange) -> Shot:
-    span, edit = shot.meet(material.project.range), material.project.edit
-    return Shot(
-        frames=_Recent(material.reader),
-        steps=material.steps,
-        size=material.project.video.size,
-        span=span,
-        anchors=tuple(sorted(anchor.frame for anchor in edit.approved if anchor.frame in span)),
-        region=material.region,
-        alpha=material.alpha,
-        take=material.take,
-        tracks=lambda: _tracks(material),
-        edit=edit,
-        subjects=tuple(subject.id for subject in material.project.edited_subjects()),
-    )
-
-
-def _context(material: Material, shot: FrameRange, scratch: Path, step: Step, warnings: list[str]) -> Context:
-    """What is said goes into `warnings`, each sentence once."""
-
-    def warn(sentence: str) -> None:
-        if sentence not in warnings:
-            warnings.append(sentence)
-
-    store = material.workspace.prepared(shared_key(material.project, material.cuts, shot))
-    material.backbones.warn = warn
-    return Context(step, material.project.edit.seed, scratch, store, material.backbones, warn=warn, carry=carried)
-
-
-def carried(shot: Shot, segment: Segment, context: Context) -> Rendered:
-    """Motion propagation as other methods use it: every frame of the segment from the takes at its ends."""
-    motion = method("motion")
-    return motion.render(shot, segment, motion.prepare(shot, card("motion").Config(), context), context)
 
 
 def render_segment(material: Material, segment: Segment, step: Step) -> None:
@@ -279,10 +237,10 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
     warnings: list[str] = []
     with material.workspace.scratch() as scratch:
         context = replace(
-            _context(material, segment.shot, scratch, step, warnings),
+            context_of(material, segment.shot, scratch, step, warnings),
             note=lambda frame, **measures: quality.setdefault(frame, {}).update(measures),
         )
-        shot, worker = _shot(material, segment.shot), method(edit.method)
+        shot, worker = shot_of(material, segment.shot), method(edit.method)
         anchors = {anchor.frame for anchor in edit.approved}
         with RecordWriter(material.workspace.segment(material.key_of(segment)), resume=False) as records:
             rendered = worker.render(shot, segment, worker.prepare(shot, chosen.Config(**edit.config), context), context)
@@ -315,38 +273,19 @@ def make_takes(
     region = material.subjects_region(frame)
     if not region.any():
         raise MethodError(f"There is no mask on frame {frame}: mark the subject there, or edit the whole frame.")
-    shot = _shot(material, next(one for one in shots(material.project, material.cuts) if frame in one))
+    shot = shot_of(material, next(one for one in shots(material.project, material.cuts) if frame in one))
     maker, made = cast(TakeMaker, method(edit.method)), []
     warnings: list[str] = []
     for seed in seeds:
         with material.workspace.scratch() as scratch:
             step = progress.part("Making a take", TAKING)
-            context = replace(_context(material, shot.span, scratch, step, warnings), seed=seed)
+            context = replace(context_of(material, shot.span, scratch, step, warnings), seed=seed)
             image = maker.take(shot, frame, chosen.Config(**edit.config), context)
         key = material.objects.put(encode_png(inside(material.picture(frame), image, region)))
         told = {text: getattr(edit, text) for text in chosen.texts if getattr(edit, text)}
         label = f"{edit.method} {seed}"
         made.append({"key": key, "label": label, "seed": seed, "config": {"method": edit.method, **told, **edit.config}})
     return made, warnings
-
-
-class _Recent:
-    """Source frames for a method, the last ones kept: what it has just been given is not decoded again to check it."""
-
-    def __init__(self, reader: FrameReader) -> None:
-        self._reader = reader
-        self._kept: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
-
-    def get(self, frame: FrameIndex) -> np.ndarray:
-        kept = self._kept.get(frame)
-        return self._reader.get(frame) if kept is None else kept
-
-    def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
-        for frame, picture in zip(span, self._reader.frames(span), strict=True):
-            self._kept[frame] = picture
-            if len(self._kept) > FRAMES_KEPT:
-                self._kept.popitem(last=False)
-            yield picture
 
 
 def report_of(material: Material, rendered: list[Segment], segments: list[Segment]) -> RenderReport:

@@ -13,7 +13,7 @@ import pytest
 from engine.anchoring import FADE, locked
 from engine.backbones.shelf import Backbones
 from engine.methods.base import Context, Rendered, Segment, Shot
-from engine.render import carried
+from engine.shots import carried
 from engine.types import FrameRange
 from tests.drawn import drawn_clip
 from tests.test_methods import FRAMES, SEGMENTS, Setting

@@ -23,7 +23,7 @@ from engine.methods import method
 from engine.methods.anchorsync import Anchors, Editing, Interpolation, choose_anchors, control_video, edit_anchors
 from engine.methods.base import Context, Segment, Shot
 from engine.methods.cards import AnchorSyncConfig
-from engine.render import carried
+from engine.shots import carried
 from engine.types import Anchor, FrameRange
 from engine.world.draw import draw
 from tests.balls import LOOKS, ball

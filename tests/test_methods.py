@@ -18,7 +18,7 @@ from engine.errors import Cancelled, MethodError
 from engine.methods import METHODS, method
 from engine.methods.base import Context, Segment, Shot
 from engine.motion.steps import Steps
-from engine.render import carried
+from engine.shots import carried
 from engine.types import Edit, FrameRange
 from tests.drawn import Drawn, DrawnPictures, drawn_clip, psnr
 
@@ -103,7 +103,7 @@ def anchored(shot: Shot, segment: Segment) -> Shot:
 
 def quick(config: Any) -> Any:
     """The same settings with few sampling steps, where there are any: the promises do not depend on their number."""
-    few = {"steps": 3, "skip": 1, "swap_steps": 1, "group": 2, "adapt_steps": 1, "structure_steps": 1}
+    few = {"steps": 3, "skip": 1, "swap_steps": 1, "group": 2, "adapt_steps": 1, "structure_steps": 1, "tune_steps": 1}
     return replace(config, **{name: count for name, count in few.items() if hasattr(config, name)})
 
 
