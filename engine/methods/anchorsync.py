@@ -278,7 +278,9 @@ class AnchorSync:
             wanted = [frame for frame in frames if frame not in shot.anchors]
             if wanted:
                 _edit_all(shot, frames, config, context)
-            listed.write_text("\n".join(map(str, wanted)), "utf-8")
+            part = listed.with_suffix(".part")
+            part.write_text("\n".join(map(str, wanted)), "utf-8")
+            part.replace(listed)
         made = {int(line): _file(context, int(line)) for line in listed.read_text("utf-8").split()}
         parts = {frame: hashlib.sha256(path.read_bytes()).hexdigest() for frame, path in made.items()}
         return Prepared("", config, made, parts)

@@ -289,8 +289,9 @@ class Via:
         if not trajectory.exists():
             context.store.mkdir(parents=True, exist_ok=True)
             model = context.backbone(config.backbone)
-            count, steps = (config.adapt_steps if shot.anchors else 0), config.steps
-            tick = context.ticks(count + steps)
+            # A run that was stopped after the adaptation goes on behind it.
+            count = config.adapt_steps if shot.anchors and not adapted.exists() else 0
+            tick = context.ticks(count + config.steps)
             if count:
                 _adapt(model, shot, config, context, tick)
             with _adapted(model, adapted):

@@ -32,6 +32,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--ebsynth": {"type": Path, "metavar": "FILE", "help": "EbSynth's program (also: environment variable EBSYNTH)"},
     "--quick": {"action": "store_true", "help": "leave out what takes longest"},
     "--growth": {"metavar": "SIZES", "help": "also long clips: 480p,720p,1080p or some of them"},
+    "--frames": {"type": int, "metavar": "N", "help": "frames of a drawn clip"},
+    "--lengths": {"metavar": "N,N", "help": "frames of long clips, the shortest first"},
     "--ablation": {"action": "store_true", "help": "also with each part of the method switched off"},
 }
 
@@ -63,6 +65,11 @@ BENCHES = {
     ),
     "backbones": Bench("tests.bench.backbones", "what attention control and offload cost, against the stock models"),
     "flowanchor": Bench("tests.bench.flowanchor", "FlowAnchor part by part on two subjects", ("--scenes", "--seed")),
+    "long": Bench(
+        "tests.bench.long",
+        "VIA and AnchorSync part by part, and on long clips",
+        ("--scenes", "--seed", "--frames", "--lengths", "--quick"),
+    ),
     "marks": Bench(
         "tests.bench.marks",
         "masks from clicks, masks carried, points tracked: drawn clips, real ones",

@@ -60,11 +60,12 @@ def run_recipe(task: Task, anchors: list[int], executor: str = "serial") -> dict
         path.write_text(json.dumps(recipe), encoding="utf-8")
         options = ["-o", str(out), "--report", str(report), "--executor", executor]
         # Scratch files go where the clip is, so that nothing stays behind even when the run is killed.
-        _run([sys.executable, "-P", "-m", "engine.cli", "run", str(path), *options], place)
+        run_command([sys.executable, "-P", "-m", "engine.cli", "run", str(path), *options], place)
         return json.loads(report.read_text("utf-8"))
 
 
-def _run(command: list[str], scratch: str) -> None:
+def run_command(command: list[str], scratch: str) -> None:
+    """Raises BenchError where it fails or does not end; scratch files go to `scratch`."""
     process = subprocess.Popen(
         command,
         env=environment(TMPDIR=scratch),

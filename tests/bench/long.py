@@ -1,0 +1,169 @@
+"""VIA and AnchorSync part by part on drawn scenes, and what a long clip costs.
+
+Variants differ in settings alone, on the same scenes with the same noise:
+
+    per_frame        the editor on each frame by itself; no anchor, no gather, no swap, no local latents
+    via              all of VIA: several root edits of the middle frame, the best one approved (who picks knows the exact
+                     answer), the model adapted to it, gather and swap, local latents
+    via_no_gather, via_no_swap, via_no_adaptation, via_no_local        without that part
+    anchorsync       anchors edited together, far pairs first; motion between them
+    anchorsync_independent, anchorsync_neighbours                      each anchor alone; neighbours only
+    between          as anchorsync, by the in-betweening model, with the source's edges and flow
+    between_no_flow, between_no_edges                                  without that guide
+
+Success is the exact checkers': carried out, and the rest untouched. Measures: see `Measured` in long_scenes.py. Pictures are as
+the user gets them; background PSNR is before anything is composited (AnchorSync composites itself).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from engine.errors import MethodError
+from engine.methods import method
+from engine.methods.base import TakeMaker
+from engine.methods.cards import AnchorSyncConfig, ViaConfig
+from engine.methods.via import ADAPTER
+from tests.bench.harness import Figure, Report, say
+from tests.bench.long_growth import GROWTH_FIGURES, LENGTHS, STEP_FIGURES, grow, reckon
+from tests.bench.long_reuse import REUSE_FIGURES, reuse
+from tests.bench.long_scenes import Answer, Case, Measured, cases, context_of, mean, measured, picked, rendered, shot_of
+
+SCENES, FRAMES, ROOTS = 12, 33, 4
+CLOSE, APART = 8, 16
+"""Frames between anchors: of variants of the anchors, of the in-betweening (a clip of 17 is the bundled model's longest)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """`root`: a take is picked and approved first."""
+
+    method: str
+    config: Any
+    root: bool = False
+
+
+def _via(**changes: Any) -> Variant:
+    return Variant("via", ViaConfig(**changes), root=True)
+
+
+def _anchorsync(interval: int = CLOSE, **changes: Any) -> Variant:
+    return Variant("anchorsync", AnchorSyncConfig(interval=interval, **changes))
+
+
+VARIANTS = {
+    "per_frame": Variant("via", ViaConfig(swap=False, local=False, adapt_steps=0)),
+    "via": _via(),
+    "via_no_gather": _via(gather=False),
+    "via_no_swap": _via(swap=False),
+    "via_no_adaptation": _via(adapt_steps=0),
+    "via_no_local": _via(local=False),
+    "anchorsync": _anchorsync(),
+    "anchorsync_independent": _anchorsync(joint=False),
+    "anchorsync_neighbours": _anchorsync(far_share=0.0),
+    "between": _anchorsync(APART, interpolation="bundled"),
+    "between_no_flow": _anchorsync(APART, interpolation="bundled", flow=False),
+    "between_no_edges": _anchorsync(APART, interpolation="bundled", edges=False),
+}
+SHORT = {"per_frame": "per-frame editing", "via": "VIA", "anchorsync": "AnchorSync"}
+JOIN = 1.1
+"""The most that a join may stand out."""
+
+
+def label(variant: str) -> str:
+    return SHORT.get(variant) or variant.replace("_", " ").replace("via", "VIA").replace("anchorsync", "AnchorSync,")
+
+
+def _figures() -> Iterator[Figure]:
+    for variant in VARIANTS:
+        name = label(variant)
+        yield Figure(f"{variant}_success", f"{name}: carried out and the rest untouched", "%", better="higher")
+        yield Figure(f"{variant}_background_psnr", f"{name}: outside the edit, to the source", "dB", better="higher")
+        yield Figure(f"{variant}_drift", f"{name}: drift of the colour over time", "of 1")
+        yield Figure(f"{variant}_wobble", f"{name}: the colour's deviation over time", "of 1")
+        yield Figure(f"{variant}_temporal_error", f"{name}: temporal error", "of 1")
+        if variant != "per_frame":
+            yield Figure(f"{variant}_join_ratio", f"{name}: temporal error at joins, to inside", "times")
+        yield Figure(f"{variant}_seconds", f"{name}: processor time", "s per frame")
+    yield Figure("via_consistency_gain", "per-frame editing's deviation of the colour, to VIA's", "times", 1.0, "higher")
+    yield Figure("via_temporal_gain", "per-frame editing's temporal error, to VIA's", "times", 1.0, "higher")
+    yield Figure("join_ratio", "the worse of VIA's and AnchorSync's", "times", JOIN)
+    yield from (*REUSE_FIGURES, *GROWTH_FIGURES, *STEP_FIGURES)
+
+
+FIGURES = tuple(_figures())
+
+
+def tried(case: Case, variant: Variant, folder: Path, name: str) -> Answer:
+    """Raises MethodError where the model has no input for what the variant needs."""
+    context = context_of(folder, name)
+    if not variant.root:
+        return rendered(variant.method, shot_of(case, folder, {}), variant.config, context)
+    middle, learnt = len(case) // 2, folder / "via" / ADAPTER
+    if learnt.exists() and variant.config.adapt_steps:  # from the same take: as it would be learnt again
+        context.store.mkdir(parents=True, exist_ok=True)
+        shutil.copy(learnt, context.store / ADAPTER)
+    return rendered(variant.method, shot_of(case, folder, {middle: _root(case, folder, middle)}), variant.config, context)
+
+
+def _root(case: Case, folder: Path, frame: int) -> np.ndarray:
+    """The take that is picked of root edits by seed, the same for all variants."""
+    path = folder / "root.npy"
+    if not path.exists():
+        bare, maker = shot_of(case, folder, {}), cast(TakeMaker, method("via"))
+        np.save(path, picked(case, frame, lambda s: maker.take(bare, frame, ViaConfig(), context_of(folder, "none", s)), ROOTS))
+    taken: np.ndarray = np.load(path)
+    return taken
+
+
+def run(report: Report, options: argparse.Namespace) -> None:
+    count, frames = options.scenes or SCENES, options.frames or FRAMES
+    several = cases(count, options.seed, frames)
+    kinds = ", ".join(case.edits.orders[0].kind for case in several)
+    report.note(f"{count} scenes of {frames} frames, seed {options.seed}: {kinds}.")
+    _variants(report, several)
+    reuse(report)
+    reckon(report)
+    lengths = [] if options.quick else [int(one) for one in (options.lengths or LENGTHS).split(",")]
+    grow(report, lengths, options.seed)
+
+
+def _variants(report: Report, several: Sequence[Case]) -> None:
+    found: dict[str, Measured] = {}
+    with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as place:
+        for name, variant in VARIANTS.items():
+            begun, got = time.process_time(), []
+            try:
+                for number, case in enumerate(several):
+                    got.append(measured(case, tried(case, variant, Path(place) / str(number), name)))
+            except MethodError as error:
+                report.lack(str(error), f"{name}_")
+                continue
+            found[name] = one = mean(got)
+            seconds = (time.process_time() - begun) / sum(map(len, several))
+            _reached(report, name, one, seconds)
+    plain, via = found["per_frame"], found["via"]
+    report.reach("via_consistency_gain", plain.wobble / max(via.wobble, 1e-6))
+    report.reach("via_temporal_gain", plain.temporal_error / max(via.temporal_error, 1e-6))
+    report.reach("join_ratio", max(found[name].join_ratio for name in ("via", "anchorsync")))
+
+
+def _reached(report: Report, name: str, one: Measured, seconds: float) -> None:
+    say(
+        f"{name:<24} success {100 * one.success:5.1f} %   background {one.background_psnr:5.2f} dB   drift {one.drift:.4f}   "
+        f"wobble {one.wobble:.4f}   temporal {one.temporal_error:.4f}   joins {one.join_ratio:.2f}   {seconds:.2f} s a frame"
+    )
+    report.reach(f"{name}_success", 100 * one.success)
+    for measure in ("background_psnr", "drift", "wobble", "temporal_error", "join_ratio"):
+        if f"{name}_{measure}" in report.figures and getattr(one, measure) == getattr(one, measure):
+            report.reach(f"{name}_{measure}", getattr(one, measure))
+    report.reach(f"{name}_seconds", seconds)
