@@ -28,6 +28,7 @@ from engine.types import (
     Stroke,
     Subject,
     Take,
+    TokenChange,
     TrackPoint,
     Video,
 )
@@ -229,13 +230,21 @@ def anchor_from(value: dict[str, Any]) -> Anchor:
 
 def edit_json(edit: Edit) -> dict[str, Any]:
     """Without its anchors, which are parts of their own."""
-    return {field.name: getattr(edit, field.name) for field in fields(edit) if field.name != "anchors"}
+    left_out = {"anchors"} if edit.tokens else {"anchors", "tokens"}
+    return {field.name: getattr(edit, field.name) for field in fields(edit) if field.name not in left_out}
 
 
 def edit_from(value: dict[str, Any], anchors: Iterable[Anchor]) -> Edit:
     subjects = value["subjects"]
     subjects = None if subjects is None else tuple(subjects)
-    return Edit(**{**value, "subjects": subjects, "anchors": tuple(anchors), "target_words": tuple(value["target_words"])})
+    tokens = tuple(token_from(one) for one in value.get("tokens", ()))
+    words = tuple(value["target_words"])
+    return Edit(**{**value, "subjects": subjects, "anchors": tuple(anchors), "target_words": words, "tokens": tokens})
+
+
+def token_from(value: Any) -> TokenChange:
+    frame, x, y, gone, at, dx, dy = value
+    return TokenChange(int(frame), float(x), float(y), bool(gone), int(at), float(dx), float(dy))
 
 
 def subject_json(subject: Subject) -> dict[str, Any]:

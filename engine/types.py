@@ -207,6 +207,29 @@ class Anchor:
         return next((take for take in self.takes if take.key == self.chosen), None)
 
 
+class TokenChange(NamedTuple):
+    """What the user did to an anchor token that a method found: it begins on `frame` at (x, y), source px, which names it.
+
+    `gone`: taken away. Else dragged by (dx, dy) px, as seen on frame `at`.
+    """
+
+    frame: FrameIndex
+    x: float
+    y: float
+    gone: bool = False
+    at: FrameIndex = 0
+    dx: float = 0.0
+    dy: float = 0.0
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        return self.dx, self.dy
+
+    def names(self, frame: float, x: float, y: float) -> bool:
+        """Whether it is about the token that begins there."""
+        return self.frame == int(frame) and abs(self.x - x) < 0.1 and abs(self.y - y) < 0.1
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Edit:
     """One layer of change. `subjects` None = all, () = the whole frame."""
@@ -221,6 +244,7 @@ class Edit:
     instruction: str = ""
     target_words: tuple[str, ...] = ()
     seed: int = 0
+    tokens: tuple[TokenChange, ...] = ()
 
     def anchor_at(self, frame: FrameIndex) -> Anchor | None:
         return next((anchor for anchor in self.anchors if anchor.frame == frame), None)

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from engine.errors import MethodError
 from engine.methods.base import Method
-from engine.methods.cards import AnchorSyncConfig, Card, FlowAnchorConfig, MotionConfig, SamaConfig, ViaConfig
+from engine.methods.cards import AnchorSyncConfig, Card, FlowAnchorConfig, MotionConfig, PointToPointConfig, SamaConfig, ViaConfig
 
 METHODS = {
     "motion": Card(
@@ -32,6 +32,14 @@ METHODS = {
         paper="arXiv 2406.12831",
         Config=ViaConfig,
         texts=("instruction",),
+    ),
+    "point_to_point": Card(
+        "engine.methods.point_to_point:PointToPoint",
+        title="Point-to-Point (another subject, same motion)",
+        paper="arXiv 2511.18277",
+        Config=PointToPointConfig,
+        texts=("source_prompt", "target_prompt"),
+        tracks=True,
     ),
     "anchorsync": Card(
         "engine.methods.anchorsync:AnchorSync",

@@ -218,6 +218,70 @@ class PointToPointConfig:
 
 
 @dataclass(frozen=True)
+class PointToPointConfig:
+    backbone: str = field(
+        default="bundled",
+        metadata={
+            "kind": "choice",
+            "choices": ("bundled", "analytic", "animatediff-1.5.2"),
+            "help": "The text-to-video model that draws the new subject.",
+        },
+    )
+    tokens: int = field(
+        default=24,
+        metadata={
+            "min": 0,
+            "max": 128,
+            "help": "Anchor tokens at most: fewer leave the new subject's shape freer, more follow the motion more strictly.",
+        },
+    )
+    threshold: float = field(
+        default=0.65,
+        metadata={"min": 0.0, "max": 2.0, "help": "Motions nearer to each other than this share a token (τ_d)."},
+    )
+    keyframes: int = field(default=3, metadata={"min": 1, "max": 9, "help": "Frames from which everything is followed."})
+    feature_level: float = field(
+        default=0.26, metadata={"min": 0.02, "max": 0.9, "help": "Noise level at which the model is asked how things move (t*)."}
+    )
+    tune_steps: int = field(
+        default=60, metadata={"min": 0, "max": 500, "help": "Steps in which the model learns what the tokens mean on the source."}
+    )
+    adapt_steps: int = field(
+        default=60,
+        metadata={"min": 0, "max": 1000, "help": "Steps of learning the new subject from approved takes; 0: by text alone."},
+    )
+    steps: int = field(default=25, metadata={"min": 1, "max": 100, "help": "Noise levels of the model: more is finer, slower."})
+    start: str = field(
+        default="auto",
+        metadata={
+            "kind": "choice",
+            "choices": ("auto", "noise"),
+            "help": "What is denoised: the source inverted by the model where it can be, or the source under noise.",
+        },
+    )
+    strength: float = field(
+        default=1.0,
+        metadata={"min": 0.05, "max": 1.0, "help": "Noise level to start from: less keeps more of the old subject's outline."},
+    )
+    guidance: float = field(
+        default=0.0,
+        metadata={"min": 0.0, "max": 15.0, "help": "How strictly the target prompt is followed; 0 takes what suits the model."},
+    )
+    gain: float = field(default=0.5, metadata={"min": 0.0, "max": 2.0, "help": "How loudly the tokens are told."})
+    inject: float = field(
+        default=0.5, metadata={"min": 0.0, "max": 1.0, "help": "First share of the steps in which the tokens are told."}
+    )
+    align: float = field(
+        default=0.3,
+        metadata={
+            "min": 0.0,
+            "max": 0.9,
+            "help": "Share of the steps after which tokens move to where the new subject moves like them; 0: never.",
+        },
+    )
+
+
+@dataclass(frozen=True)
 class AnchorSyncConfig:
     backbone: str = field(
         default="bundled",
