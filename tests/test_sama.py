@@ -138,8 +138,10 @@ class Oracle(torch.nn.Module):
         return Output(self.example.target + self.off, None if semantic is None else semantic + self.off, labels)
 
 
-def terms(task: ModelTask, example: Example, off: float = 0.0) -> dict[str, Tensor]:
-    module, task.module = task.module, Oracle(example, off)
+def terms(task: ModelTask, oracle: Oracle, example: Example) -> dict[str, Tensor]:
+    """The losses on the example of a model that answers as the oracle does."""
+    module = task.module
+    task.module = oracle  # type: ignore[assignment]
     try:
         return task.terms(example, dice())
     finally:
@@ -151,18 +153,15 @@ def test_every_loss_is_zero_for_the_right_answer_and_grows_with_the_error(
 ) -> None:
     made = pairs(autoencoder, range(2), 5, seed=0, size=32, device=torch.device("cpu"))
     example = replace(Maker(autoencoder, encoder, dice()).edit(made), semantic=anchor_tokens(encoder, made.target_video))
-    right, wrong, worse = (terms(task, example, off) for off in (0.0, 0.1, 0.2))
+    right, wrong, worse = (terms(task, Oracle(example, off), example) for off in (0.0, 0.1, 0.2))
     assert set(right) == set(WEIGHTS) and float(right["flow"]) == 0 and float(right["semantic"]) == 0
     assert torch.isclose(worse["flow"], 4 * wrong["flow"])  # a square
     assert torch.isclose(worse["semantic"], 2 * wrong["semantic"], rtol=1e-3)  # an absolute value
-    hard = replace(example, labels=(example.labels > 0.5).float())  # type: ignore[operator]
-    assert float(terms(task, hard)["labels"]) < 1e-4
-    flipped = replace(hard, labels=1 - hard.labels)  # type: ignore[operator]
-    module, task.module = task.module, Oracle(hard)
-    try:
-        assert float(task.terms(flipped, dice())["labels"]) > 5
-    finally:
-        task.module = module
+    assert example.labels is not None
+    shown = (example.labels > 0.5).float()
+    hard, flipped = replace(example, labels=shown), replace(example, labels=1 - shown)
+    assert float(terms(task, Oracle(hard), hard)["labels"]) < 1e-4
+    assert float(terms(task, Oracle(hard), flipped)["labels"]) > 5
 
 
 def test_a_step_of_stage_1_trains_every_part_of_the_model(task: ModelTask) -> None:

@@ -343,7 +343,7 @@ def test_what_an_edit_changes_weighs_as_much_as_the_rest() -> None:
     edited = weight[..., 3:9, 3:9].sum()
     assert torch.isclose(edited, weight.sum() - edited) and torch.isclose(weight.mean(), torch.tensor(1.0))
     assert edit_weight(target, None) == 1.0
-    assert edit_weight(source, source).equal(torch.ones(1, 1, 16, 16))
+    assert torch.equal(torch.as_tensor(edit_weight(source, source)), torch.ones(1, 1, 16, 16))
 
 
 def test_labels_say_what_each_token_shows() -> None:

@@ -34,8 +34,7 @@ class Sama(Wan):
         super().__init__(replace(parts, transformer=sama.wan, shift=SHIFT), device, mode)
         self.sama, self.vision = sama, vision
         self.takes = ("source",)
-        self.semantic_shape: tuple[int, int] = (LOCAL + 1, sama.semantic.out[1].out_features)
-        self._width = sama.kinds.weight.shape[1]
+        self.semantic_shape: tuple[int, int] = (LOCAL + 1, sama.features)
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         return bucket(*size)

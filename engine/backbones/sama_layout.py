@@ -39,7 +39,7 @@ class SamaTransformer(nn.Module):
     def __init__(self, wan: Any, features: int = 1152, hidden: int = 1024) -> None:
         super().__init__()
         width = wan.config.num_attention_heads * wan.config.attention_head_dim
-        self.wan = wan
+        self.wan, self.features = wan, features
         self.kinds = nn.Embedding(3, width)
         self.semantic = SemanticTokens(features, hidden, width)
 

@@ -37,7 +37,7 @@ from engine.training.card import write_card
 from engine.training.checkpoint import Record, TrainingError, read_run
 from engine.training.drawn import LABELS
 from engine.training.encoder import EncoderTask
-from engine.training.model import Budget, ModelTask
+from engine.training.model import Budget, ModelTask, Plan
 from engine.training.score import Sampling, score
 from engine.training.trainer import Settings, Task, Trainer
 from engine.world.words import KINDS
@@ -125,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("encoder", parents=[training])
     model = verbs.add_parser("model", parents=[training])
     model.add_argument("--encoder", type=Path, help="its run, or a folder of shipped weights; without, no semantic anchoring")
+    model.add_argument(
+        "--without", choices=("anchoring", "alignment"), nargs="*", default=[], help="for ablations, parts of SAMA"
+    )
+    model.add_argument("--anchors", type=int, default=1, help="frames whose semantic tokens are given (default 1, the first)")
     model.add_argument("--stage", type=int, choices=(0, 1), default=0, help="0: stills; 1: clips as well (default 0)")
     model.add_argument("--begin", type=Path, help="a run whose averaged weights a new run begins with")
     model.add_argument("--autoencoder", type=Path, required=True, help="its run, or a folder of shipped weights")
@@ -167,7 +171,14 @@ def _model(options: argparse.Namespace) -> None:
     config = replace(preset.model, channels=channels, beside=channels + BESIDE)
     encoder = trained_encoder(options.encoder, device) if options.encoder else None
     task = ModelTask(
-        config, autoencoder, seed=options.seed, device=device, budget=preset.budget, stage=options.stage, encoder=encoder
+        config,
+        autoencoder,
+        seed=options.seed,
+        device=device,
+        budget=preset.budget,
+        stage=options.stage,
+        encoder=encoder,
+        plan=Plan("anchoring" not in options.without, "alignment" not in options.without, options.anchors),
     )
     _train(task, preset.model_settings, options, options.begin)
 
