@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any
 
-from engine import Project, RecipeError, acts, point_acts
+from engine import Project, RecipeError, acts, point_acts, token_acts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,9 @@ ACTIONS: dict[str, Action] = {
     "place_track_point": _row("Place tracked point", point_acts.place_track_point, "frame subject point x y seen", marks=True),
     "free_track_point": _row("Forget place of tracked point", point_acts.free_track_point, "frame subject point", marks=True),
     "remove_track_point": _row("Remove tracked point", point_acts.remove_track_point, "subject point", marks=True),
+    "drop_token": _row("Remove anchor token", token_acts.drop_token, "frame x y"),
+    "drag_token": _row("Drag anchor token", token_acts.drag_token, "frame x y at dx dy"),
+    "keep_token": _row("Take back change of anchor token", token_acts.keep_token, "frame x y"),
     "clear_keyframe": _row("Clear marks on frame", acts.clear_keyframe, "frame subject", marks=True),
     "lock_keyframe": _row("Lock marks", acts.lock_keyframe, "frame subject locked"),
     "add_subject": _row("Add subject", acts.add_subject, "name"),

@@ -25,7 +25,18 @@ from starlette.routing import Route
 from app.session import Session
 from app.store import SessionStore, UnknownProject
 from app.view import pack_view
-from engine import EngineError, Job, RecipeError, layer_of, mask_png, poster_of, sound_file, summary_of, track_values
+from engine import (
+    EngineError,
+    Job,
+    RecipeError,
+    found_tokens,
+    layer_of,
+    mask_png,
+    poster_of,
+    sound_file,
+    summary_of,
+    track_values,
+)
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 ASSET_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
@@ -97,6 +108,7 @@ def build_api(store: SessionStore) -> Starlette:
             Route(f"{base}/object/{{key}}.png", project(_object)),
             Route(f"{base}/mask/{{subject}}/{{frame}}.png", project(_mask)),
             Route(f"{base}/tracks/{{subject}}", project(_tracks)),
+            Route(f"{base}/tokens", project(_tokens)),
             Route(f"{base}/preview/{{subject}}/{{frame}}.png", project(_preview)),
             Route(f"{base}/times", project(_times)),
             Route(f"{base}/audio", project(_audio)),
@@ -270,6 +282,14 @@ def _tracks(session: Session, request: Request, body: dict[str, Any]) -> Respons
         raise NotHere("There is no such subject in this project.")
     values = track_values(session.material, subject).astype("<f4")
     return Response(values.tobytes(), media_type="application/octet-stream", headers=FRESH)
+
+
+def _tokens(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """Float32 [tokens, frames of the range, 5]: x, y, 1 = seen, and x, y as found; NaN = not there. See assets/tokens.js."""
+    found = found_tokens(session.material)
+    if found is None:
+        raise NotHere("No anchor tokens are found yet.")
+    return Response(found.values.astype("<f4").tobytes(), media_type="application/octet-stream", headers=FRESH)
 
 
 def _preview(session: Session, request: Request, body: dict[str, Any]) -> Response:

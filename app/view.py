@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import Job, MaskSpan, Material, Overview, Project, Segment, tracks_key
+from engine import Job, MaskSpan, Material, Overview, Project, Segment, found_tokens, tracks_key
 
 
 def view_of(identity: str, rev: int, material: Material, labels: tuple[str | None, str | None], subject: int) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def view_of(identity: str, rev: int, material: Material, labels: tuple[str | Non
         "subject": subject,
         "subjects": [_subject_view(material, one.id) for one in project.subjects],
         "anchors": [_anchor_view(anchor) for anchor in project.edit.anchors],
+        "tokens": _tokens_view(material),
         "can_undo": undo is not None,
         "can_redo": redo is not None,
         "undo_label": undo,
@@ -78,6 +79,15 @@ def _tracks_view(material: Material, subject: int) -> dict[str, Any] | None:
     span = material.project.range
     said = [{"id": point.id, "spots": [list(spot) for spot in point.spots]} for point in points]
     return {"key": key, "stale": stale, "range": [span.start, span.stop], "points": said}
+
+
+def _tokens_view(material: Material) -> dict[str, Any] | None:
+    """The anchor tokens that the method has found; where they are is fetched under `key`."""
+    found = found_tokens(material)
+    if found is None:
+        return None
+    span = material.project.range
+    return {"key": found.key, "range": [span.start, span.stop], "names": found.names.tolist(), "owners": found.owners.tolist()}
 
 
 def _carried_view(material: Material, spans: list[MaskSpan]) -> dict[str, Any] | None:

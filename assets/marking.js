@@ -119,7 +119,8 @@ export class Marking {
     }
     const { kind, ...at } = editor.selection;
     editor.select(null);
-    if (kind === "track") await editor.act("remove_track_point", { subject: at.subject, point: at.point });
+    if (kind === "token") await editor.act("drop_token", at);
+    else if (kind === "track") await editor.act("remove_track_point", { subject: at.subject, point: at.point });
     else if (kind === "anchor") await editor.act("delete_anchor", at);
     else if (kind === "point") await editor.act("remove_point", at);
     else await editor.act("set_box", { ...at, box: null });

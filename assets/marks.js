@@ -2,6 +2,7 @@
 // Positive and negative differ in shape (+ in a disc, − in a square), not in colour alone.
 
 import { sourceToStage } from "./geometry.js";
+import { drawToken } from "./tokens.js";
 
 export const POSITIVE = "#1f9d3a";
 export const NEGATIVE = "#d92d20";
@@ -134,7 +135,8 @@ export function drawMarks(pen, scene, view) {
     });
   }
   for (const point of scene.pending) drawPoint(pen, ...sourceToStage(point.x, point.y, view), point.label, { faded: true });
-  for (const { subject, current, shown } of scene.tracks) {
+  for (const { subject, current, shown, token } of scene.tracks) {
+    if (token) drawToken(pen, token, view, subject.colour, scene);
     for (const one of shown) {
       const away = current && scene.dragged?.kind === "track" && scene.dragged.point === one.id;
       const selected = current && scene.selection?.kind === "track" && scene.selection.point === one.id;

@@ -74,8 +74,16 @@ function dragTrack(editor, event, { id }) {
   return dragMark(editor, event, { kind: "track", point: id }, (x, y) => editor.marking.placeTrack(x, y, id));
 }
 
+function dragToken(editor, event, token) {
+  const { tokens } = editor.tracks;
+  tokens.select(token);
+  return dragMark(editor, event, { kind: "token", name: token.name.join() }, (x, y) => tokens.drag(token, x, y));
+}
+
 function startTrack(editor, event, at) {
   const under = trackUnder(editor, at);
+  const token = under ? undefined : editor.tracks.tokens.under(at);
+  if (token) return dragToken(editor, event, token);
   const hides = event.button === 2 || event.altKey;
   if (under && hides) editor.marking.placeTrack(onGrid(under.x), onGrid(under.y), under.id, false);
   else if (under) return dragTrack(editor, event, under);
@@ -110,6 +118,8 @@ function startSelect(editor, event, [x, y]) {
   const index = nearestPoint(keyframe?.points ?? [], x, y, reach);
   const track = index < 0 ? trackUnder(editor, [x, y]) : undefined;
   if (track) return dragTrack(editor, event, track);
+  const token = index < 0 ? editor.tracks.tokens.under([x, y]) : undefined;
+  if (token) return dragToken(editor, event, token);
   const handle = index < 0 && keyframe?.box ? boxHandle(keyframe.box, x, y, reach) : null;
   if (index >= 0) editor.select({ kind: "point", ...at, index });
   else if (handle) editor.select({ kind: "box", ...at });

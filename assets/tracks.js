@@ -1,15 +1,18 @@
 // Tracked points: where each is on every frame, loaded once per version, and what of it is drawn on a frame.
 
+import { TokenStore } from "./tokens.js";
+
 const TRAIL = 16; // frames behind that are drawn, and half as many ahead
 
 export class TrackStore {
   /** `url(path)` -> address. The editor draws its marks again when values have arrived. */
   constructor(url, editor) {
-    Object.assign(this, { url, editor, held: new Map(), loads: new Set() });
+    Object.assign(this, { url, editor, held: new Map(), loads: new Set(), tokens: new TokenStore(url, editor) });
   }
 
   /** Takes a view: loads what it has anew. */
   take(view) {
+    this.tokens.take(view);
     for (const { id, tracks } of view.subjects) {
       if (!tracks) this.held.delete(id);
       else if (this.held.get(id)?.key !== tracks.key) this.#load(id, tracks);
@@ -63,11 +66,14 @@ export class TrackStore {
   /** What is drawn on a frame, subject by subject. */
   scene(view, frame) {
     const subjects = view.subjects.filter((subject) => subject.tracks);
-    return subjects.map((subject) => ({ subject, current: subject.id === view.subject, shown: this.shown(subject, frame) }));
+    const points = subjects.map((subject) => ({ subject, current: subject.id === view.subject, shown: this.shown(subject, frame) }));
+    const tokens = this.tokens.shown(frame);
+    const of = (token) => view.subjects.find((subject) => subject.id === token.owner) ?? { id: 0, colour: "#ffffff" };
+    return [...points, ...tokens.map((token) => ({ subject: of(token), current: false, shown: [], token }))];
   }
 
   /** Resolves when nothing is being loaded. */
   async idle() {
-    while (this.loads.size) await Promise.all(this.loads);
+    while (this.loads.size || this.tokens.loading) await Promise.all([...this.loads, this.tokens.loading]);
   }
 }

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine import acts, point_acts
+    from engine import acts, point_acts, token_acts
     from engine.backups import BackupClock, backups_of
     from engine.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
     from engine.clips import AnotherClip, find_clip
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from engine.segmentation import segmenter_names
     from engine.segmentation.remote import box_of_words
     from engine.segments import MaskSpan
+    from engine.token_view import found_tokens
     from engine.tracking.choice import MASK_TRACKERS, POINT_TRACKERS
     from engine.trails import points_to_follow, track_values, tracks_key
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
@@ -86,6 +87,7 @@ _HOME = {
     "dirty_segments": "engine.render",
     "draw_sample": "engine.sample",
     "find_clip": "engine.clips",
+    "found_tokens": "engine.token_view",
     "import_project": "engine.interchange.project_zip",
     "is_here": "engine.models",
     "is_zip": "engine.interchange.project_zip",
@@ -105,6 +107,7 @@ _HOME = {
     "spans_to_carry": "engine.render",
     "summary_of": "engine.projects",
     "sweep_parts": "engine.workspace",
+    "token_acts": "engine",
     "track_values": "engine.trails",
     "tracks_key": "engine.trails",
 }
@@ -152,6 +155,7 @@ __all__ = [
     "dirty_segments",
     "draw_sample",
     "find_clip",
+    "found_tokens",
     "import_project",
     "is_here",
     "is_zip",
@@ -171,6 +175,7 @@ __all__ = [
     "spans_to_carry",
     "summary_of",
     "sweep_parts",
+    "token_acts",
     "track_values",
     "tracks_key",
 ]

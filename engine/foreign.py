@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from engine.acts import (
@@ -51,6 +52,12 @@ def check_document(project: Project) -> None:
             raise ProjectError(f"A take of anchor {anchor.frame} is not what it must be.")
     if not all(isinstance(edit.method, str) and isinstance(edit.config, dict) for edit in project.edits):
         raise ProjectError("An edit's method or config is not what it must be.")
+    for change in (change for edit in project.edits for change in edit.tokens):
+        check_frame(project, change.frame)
+        check_frame(project, change.at)
+        inside(project, change.x, change.y)
+        if not isfinite(change.dx) or not isfinite(change.dy):
+            raise ProjectError(f"A change of an anchor token on frame {change.frame} is not what it must be.")
 
 
 def _check_marks(project: Project, key: Keyframe) -> None:
