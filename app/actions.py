@@ -50,6 +50,7 @@ ACTIONS: dict[str, Action] = {
     "remove_subject": _row("Remove subject", acts.remove_subject, "subject", marks=True),
     "shape_subject": _row("Shape subject", acts.shape_subject, "subject name feather grow", merge=("subject",)),
     "add_anchor": _row("Add anchor", acts.add_anchor, "frame", key="A"),
+    "add_anchors": _row("Choose anchors", acts.add_anchors, "frames"),
     "move_anchor": _row("Move anchor", acts.move_anchor, "frame to"),
     "delete_anchor": _row("Delete anchor", acts.delete_anchor, "frame", key="Delete"),
     "delete_take": _row("Delete take", acts.delete_take, "frame key"),

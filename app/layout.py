@@ -120,6 +120,7 @@ def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
     def make(session: Session, frame: int, effect: str, *given: Any) -> None:
         anchors.make_take(session, frame, effect, chosen_values(configs, parts["controls"], effect, given))
 
+    on.on(parts["choose"].click, lambda s, f: anchors.choose(s), name="choose_anchors")
     on.on(parts["make"].click, make, [parts["effect"], *flat], name="make_take", command=edited)
     on.on(
         parts["picture"].upload,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine import acts, point_acts, token_acts
     from engine.backups import BackupClock, backups_of
     from engine.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
+    from engine.choosing import choose_anchors
     from engine.clips import AnotherClip, find_clip
     from engine.device import choose_device, chosen_device, devices
     from engine.editor import Editor, OutsideRegion
@@ -78,6 +79,7 @@ _HOME = {
     "backups_of": "engine.backups",
     "cache_bytes": "engine.cache",
     "check_file": "engine.media.probe",
+    "choose_anchors": "engine.choosing",
     "choose_device": "engine.device",
     "chosen_device": "engine.device",
     "clean_cache": "engine.cache",
@@ -146,6 +148,7 @@ __all__ = [
     "box_of_words",
     "cache_bytes",
     "check_file",
+    "choose_anchors",
     "choose_device",
     "chosen_device",
     "clean_cache",

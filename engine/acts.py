@@ -154,6 +154,16 @@ def add_anchor(project: Project, *, frame: FrameIndex) -> Project:
     return _with_anchors(project, (*project.edit.anchors, Anchor(frame)))
 
 
+def add_anchors(project: Project, *, frames: Any) -> Project:
+    """Anchors without takes on all of the frames; those that are anchors already stay as they are."""
+    if not isinstance(frames, list | tuple):
+        raise RecipeError("Anchors are given as a list of frames.")
+    for frame in frames:
+        check_frame(project, frame)
+    new = set(frames) - {anchor.frame for anchor in project.edit.anchors}
+    return _with_anchors(project, (*project.edit.anchors, *map(Anchor, new))) if new else project
+
+
 def move_anchor(project: Project, *, frame: FrameIndex, to: FrameIndex) -> Project:
     """Moves an anchor to another frame. Its takes show the old frame, so approval has to be given again."""
     anchor = _anchor(project, frame)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +14,13 @@ from torch import Tensor
 from engine.backbones import backbone
 from engine.backbones.analytic import AnalyticBackbone
 from engine.backbones.shelf import Backbones
+from engine.choosing import spread
 from engine.diffusion.attention import AttentionSite
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.pairs import PairAttention, averaged, pairs
 from engine.errors import MethodError
 from engine.methods import method
-from engine.methods.anchorsync import Anchors, Editing, Interpolation, choose_anchors, control_video, edit_anchors
+from engine.methods.anchorsync import Anchors, Editing, Interpolation, anchors_of, control_video, edit_anchors
 from engine.methods.base import Context, Segment, Shot
 from engine.methods.cards import AnchorSyncConfig
 from engine.shots import carried
@@ -118,20 +118,42 @@ def shot(tmp_path: Path) -> Shot:
     return Setting(drawn_clip(FRAMES, (96, 128), 3), tmp_path).shot()
 
 
+def chosen(shot: Shot, interval: int, most: int = 0) -> list[int]:
+    return anchors_of(shot, replace(CONFIG, interval=interval, most_anchors=most))
+
+
 def test_anchors_are_even_and_keep_the_approved(shot: Shot) -> None:
-    assert choose_anchors(shot, 3) == [0, 3, 6, 9]
-    assert choose_anchors(replace(shot, anchors=(4,)), 100) == [0, 4, 9]
+    assert chosen(shot, 3) == [0, 3, 6, 9]
+    assert chosen(replace(shot, anchors=(4,)), 100) == [0, 4, 9]
+
+
+def test_there_are_no_more_anchors_than_allowed_beside_the_users_own(shot: Shot) -> None:
+    assert len(chosen(shot, 2)) == 6
+    assert chosen(shot, 2, 4) == [0, 3, 6, 9] and chosen(shot, 2, 1) == [0, 9]
+    assert chosen(replace(shot, anchors=(1, 2, 5)), 2, 3) == [0, 1, 2, 5, 9]
 
 
 def test_anchors_put_by_hand_count_instead(shot: Shot) -> None:
     by_hand = replace(shot, anchors=(), edit=replace(shot.edit, anchors=(Anchor(2), Anchor(5))))
-    assert choose_anchors(by_hand, 3) == [0, 2, 5, 9]
+    assert chosen(by_hand, 3, 2) == [0, 2, 5, 9]
+
+
+class Broken:
+    """Motion that contradicts itself from frame 6 on; frame 8's is not known."""
+
+    def pair(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        assert a != 8
+        half = np.random.default_rng(a).normal(0, 40 if a >= 6 else 0, (24, 32, 2)).astype(np.float32)
+        return half, half
+
+    def missing(self, spans: list[FrameRange]) -> list[int]:
+        return [8]
 
 
 def test_anchors_are_closer_where_the_flow_is_lost(shot: Shot) -> None:
-    half = np.random.default_rng(0).normal(0, 40, (*shot.steps.size, 2)).astype(np.float32)
-    broken = SimpleNamespace(size=shot.steps.size, flow=lambda a, b: half)
-    assert len(choose_anchors(replace(shot, anchors=(), steps=broken), 4)) > len(choose_anchors(replace(shot, anchors=()), 4))  # type: ignore[arg-type]
+    assert chosen(replace(shot, anchors=()), 5) == [0, 4, 9]
+    assert spread(Broken(), FrameRange(0, 10), (), 5) == [0, 4, 7, 9]
+    assert spread(Broken(), FrameRange(0, 10), (), 5, 3) == [0, 6, 9]
 
 
 # --- interpolation ----------------------------------------------------------------------------------------

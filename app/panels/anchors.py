@@ -11,7 +11,7 @@ import gradio as gr
 from app.panels import fields
 from app.panels.base import Panel
 from app.session import Session
-from engine import EFFECTS, OutsideRegion, ProjectError, read_image
+from engine import EFFECTS, OutsideRegion, ProjectError, choose_anchors, read_image
 
 STRIP_SCRIPT = """
 /* events: 'pick' */
@@ -36,6 +36,7 @@ class TakeStrip(gr.HTML):
 def build() -> Panel:
     """The anchor on the shown frame: effects with their controls, takes, approval."""
     title = gr.HTML(elem_id="anchor-title")
+    choose = gr.Button("Choose anchors", size="sm", elem_id="choose-anchors")
     strip = TakeStrip(elem_id="takes")
     with gr.Row():
         approve = gr.Button("Approve", variant="primary", size="sm", min_width=40, elem_id="approve")
@@ -67,7 +68,7 @@ def build() -> Panel:
         ]
 
     parts = {"effect": effect, "controls": controls, "make": make, "picture": picture, "fit": fit, "strip": strip}
-    more = {"approve": approve, "unapprove": unapprove, "delete": delete, "grow": grow, "clip": clip}
+    more = {"choose": choose, "approve": approve, "unapprove": unapprove, "delete": delete, "grow": grow, "clip": clip}
     return Panel([title, strip, approve, unapprove, delete, question, text], show, {**parts, **more})
 
 
@@ -103,6 +104,14 @@ def _strip(session: Session, frame: int) -> str:
 
 
 # --- what the buttons do ----------------------------------------------------------------------------------
+
+
+def choose(session: Session) -> None:
+    """Anchors where none are and some should be: evenly, closer where the motion is lost, as AnchorSync is set."""
+    frames = choose_anchors(session.material)
+    if not frames:
+        raise ProjectError("There are anchors enough: no two are farther apart than AnchorSync's settings allow.")
+    session.do("add_anchors", {"frames": frames})
 
 
 def make_take(session: Session, frame: int, effect: str, config: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 Video Editing"). Only the abstract is public, so every choice below it is ours.
 
     abstract                                                       here
-    sparse anchor frames                                           choose_anchors
+    sparse anchor frames                                           anchors_of (engine/choosing.py)
     (A) anchors edited jointly by a progressive denoising          edit_anchors, pairs (diffusion/pairs.py), Structure
     (B) the frames between them interpolated under multimodal      Interpolation, control_video
         guidance
@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.choosing import spread
 from engine.composite import inside
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.instruct import Scales, area_of, branches, scales_of, weighed
@@ -40,13 +41,10 @@ from engine.diffusion.pictures import fit, lay, working_size
 from engine.errors import MethodError
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.methods.cards import AnchorSyncConfig as Config
-from engine.motion.flow import consistency, grid
 from engine.types import FrameIndex, FrameRange
 
 VIDEO_AREA = 832 * 480
 VIDEO_GUIDANCE = {"bundled": 1.5}
-LOST = 0.3
-"""Share of a picture whose flow back does not agree: there two anchors are closer."""
 EDGES = (100, 200)
 """Canny's thresholds."""
 TOGETHER = 8
@@ -56,29 +54,13 @@ TOGETHER = 8
 # --- Anchors ----------------------------------------------------------------------------------------------
 
 
-def choose_anchors(shot: Shot, interval: int) -> list[FrameIndex]:
-    """The frames to edit together, the first and last of the shot among them: approved ones and those put by hand; where there
-    are none by hand, so many more that no two are farther apart than `interval`, or half of it where the flow is lost."""
+def anchors_of(shot: Shot, config: Any) -> list[FrameIndex]:
+    """The frames to edit together, the first and last of the shot among them: approved ones and those put by hand, where there
+    are any, else approved ones and what engine/choosing.py chooses."""
     by_hand = {anchor.frame for anchor in shot.edit.anchors if not anchor.chosen and anchor.frame in shot.span}
-    fixed = {shot.span.start, shot.span.stop - 1} | set(shot.anchors) | by_hand
     if by_hand:
-        return sorted(fixed)
-    ordered = sorted(fixed)
-    found = set(ordered)
-    for a, b in pairwise(ordered):
-        reach = interval if lost_share(shot, a, b) < LOST else max(2, interval // 2)
-        parts = -(-(b - a) // reach)
-        found |= {a + round(k * (b - a) / parts) for k in range(1, parts)}
-    return sorted(found)
-
-
-def lost_share(shot: Shot, a: FrameIndex, b: FrameIndex) -> float:
-    """The largest share of a picture, over the steps between two frames, whose flow there and back does not agree."""
-    pixels = grid(shot.steps.size)
-    shares = [
-        float((consistency(shot.steps.flow(f, f + 1), shot.steps.flow(f + 1, f), pixels) < 0.5).mean()) for f in range(a, b)
-    ]
-    return max(shares, default=0.0)
+        return sorted({shot.span.start, shot.span.stop - 1} | set(shot.anchors) | by_hand)
+    return spread(shot.steps, shot.span, shot.anchors, config.interval, config.most_anchors)
 
 
 # --- (A) Joint editing ------------------------------------------------------------------------------------
@@ -274,7 +256,7 @@ class AnchorSync:
         listed = context.store / "anchors.txt"
         if not listed.exists():
             context.store.mkdir(parents=True, exist_ok=True)
-            frames = choose_anchors(shot, config.interval)
+            frames = anchors_of(shot, config)
             wanted = [frame for frame in frames if frame not in shot.anchors]
             if wanted:
                 _edit_all(shot, frames, config, context)

@@ -238,6 +238,9 @@ class AnchorSyncConfig:
     interval: int = field(
         default=24, metadata={"min": 2, "max": 240, "help": "Frames between anchors at most, where you have put none yourself."}
     )
+    most_anchors: int = field(
+        default=0, metadata={"min": 0, "max": 1000, "help": "Anchors in a shot at most, beside yours; 0: as the distance asks."}
+    )
     steps: int = field(default=16, metadata={"min": 1, "max": 50, "help": "Noise levels of the anchors: more is finer, slower."})
     far_share: float = field(
         default=0.4,
