@@ -123,7 +123,8 @@ class Trainer:
             return False
         record, tensors = found
         mine = (self.record.task, self.record.config, {**self.record.settings, "steps": 0})
-        if (record.task, record.config, {**record.settings, "steps": 0}) != mine:
+        theirs = asdict(Settings(**record.settings))  # a run from before a setting was there has its default
+        if (record.task, record.config, {**theirs, "steps": 0}) != mine:
             raise TrainingError(f"{folder or self.folder} holds a run of {record.task} with other settings; take another folder.")
         self.record = record
         self.record.settings = asdict(self.settings)
