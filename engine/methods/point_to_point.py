@@ -68,6 +68,8 @@ from engine.types import FrameIndex, FrameRange
 GUIDANCE = {"bundled": 1.5, "analytic": 1.0, "animatediff": 7.5}
 AREA = {"bundled": 64 * 64, "analytic": 64 * 64}
 LARGE_AREA = 512 * 512
+Reader = Callable[..., Tensor]
+Chooser = Callable[..., list[int]]
 SUBJECT = "subject.safetensors"
 
 
@@ -97,6 +99,7 @@ class Editing:
     noise: SharedNoise
     adapter: PointAdapter
     basis: Basis
+    read: Reader = read_features
 
     def predict(self, part: Part, z: Tensor, level: float, *, told: bool) -> Prediction:
         """Guided; `told`: with the anchor tokens, in both branches."""
@@ -117,7 +120,7 @@ class Editing:
         if not len(part.anchors):
             return part
         noises = ensemble(part.seen, 0, 1)
-        features = read_features(self.model, clean, part.seen, self.texts[1], level=self.config.feature_level, noises=noises)
+        features = self.read(self.model, clean, part.seen, self.texts[1], level=self.config.feature_level, noises=noises)
         found = part.told.found
         there = tokens_along(features, self.basis, found)
         owner = torch.from_numpy(found.owner)
@@ -192,10 +195,14 @@ def sample_windows(
 class PointToPoint:
     """See the module. `prepare` finds the anchor tokens and tunes the encoder; `render` draws.
 
-    A token that the user takes away or drags changes what is rendered, not what is prepared.
+    A token that the user takes away or drags changes what is rendered, not what is prepared. `read` and `choose` can be others,
+    for comparison: which features tokens are made of, and which candidates become tokens.
     """
 
     Config: ClassVar[type] = Config
+
+    def __init__(self, read: Reader = read_features, choose: Chooser = choose) -> None:
+        self.read, self.choose = read, choose
 
     def prepare(self, shot: Shot, config: Any, context: Context) -> Prepared:
         """Raises MethodError without prompts."""
@@ -206,7 +213,7 @@ class PointToPoint:
             texts = _texts(model, shot)
 
             def work() -> Iterator[dict[str, Any]]:
-                yield _prepared(model, texts, shot, config, context)
+                yield _prepared(model, texts, shot, config, context, by=self)
 
             state = next(in_shorter_windows(model, work))
             part = kept.with_suffix(".part")
@@ -226,7 +233,7 @@ class PointToPoint:
         told = [told_of(one) for one in state["windows"]]
         begin = shot.span.start
         told = [t for t in told if begin + t.window.start < span.stop and span.start < begin + t.window.stop]
-        editing = _editing(model, shot, config, context, state)
+        editing = replace(_editing(model, shot, config, context, state), read=self.read)
         parts = [_part(model, shot, one, context.warn) for one in told]
         steps = (len(editing.levels()) - 1) * (1 + editing.inverts)
         tick = context.ticks(len(parts) * steps + len(span))
@@ -287,7 +294,9 @@ def _seen(model: DiffusionBackbone, shot: Shot, span: FrameRange) -> Seen:
     return Seen(source, span, marks, Condition(source) if model.name == "analytic" else None)
 
 
-def _prepared(model: DiffusionBackbone, texts: Sequence[Text], shot: Shot, config: Any, context: Context) -> dict[str, Any]:
+def _prepared(
+    model: DiffusionBackbone, texts: Sequence[Text], shot: Shot, config: Any, context: Context, *, by: PointToPoint
+) -> dict[str, Any]:
     """Anchor tokens of every window and the tuned encoder, as tensors, numbers and lists; the page's file is written."""
     windows = plan_windows(len(shot.span), model.max_frames, model.stride[0])
     learns = config.adapt_steps if shot.anchors and model.denoiser is not None else 0
@@ -300,10 +309,10 @@ def _prepared(model: DiffusionBackbone, texts: Sequence[Text], shot: Shot, confi
         seen = _seen(model, shot, FrameRange(shot.span.start + window.start, shot.span.start + window.stop))
         found = candidates(shot, seen, model.stride[0], config.keyframes)
         noises = ensemble(seen, context.seed, ENSEMBLE)
-        features = read_features(model, seen.source, seen, texts[0], level=config.feature_level, noises=noises)
+        features = by.read(model, seen.source, seen, texts[0], level=config.feature_level, noises=noises)
         basis = basis or basis_of(features.cpu())
         tokens = tokens_along(features, basis, found)
-        chosen = choose(found, tokens, config.threshold, config.tokens)
+        chosen = by.choose(found, tokens, config.threshold, config.tokens)
         told.append(Told(window, found, chosen, anchors_of(found, tokens[chosen], chosen)))
         clips.append((seen, told[-1].anchors))
     assert basis is not None

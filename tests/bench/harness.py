@@ -75,6 +75,9 @@ BENCHES = {
         "masks from clicks, masks carried, points tracked: drawn clips, real ones",
         ("--scenes", "--seed", "--clips"),
     ),
+    "point_to_point": Bench(
+        "tests.bench.point_to_point", "Point-to-Point: another shape, the same motion", ("--scenes", "--seed")
+    ),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
