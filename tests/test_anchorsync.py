@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,10 @@ from torch import Tensor
 
 from engine.backbones import backbone
 from engine.backbones.analytic import AnalyticBackbone
+from engine.backbones.bundled import Bundled, read_parts
+from engine.backbones.bundled_beside import BESIDE
+from engine.backbones.bundled_beside import edges_of as learnt_edges
+from engine.backbones.bundled_model import PREFIXES, BundledConfig, BundledModel
 from engine.backbones.shelf import Backbones
 from engine.choosing import spread
 from engine.diffusion.attention import AttentionSite
@@ -20,12 +25,14 @@ from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, 
 from engine.diffusion.pairs import PairAttention, averaged, pairs
 from engine.errors import MethodError
 from engine.methods import method
-from engine.methods.anchorsync import Anchors, Editing, Interpolation, anchors_of, control_video, edit_anchors
-from engine.methods.base import Context, Segment, Shot
+from engine.methods.anchorsync import Anchors, Editing, Interpolation, _between_texts, anchors_of, edit_anchors
+from engine.methods.anchorsync_guides import control_video, edges_of, flow_back
+from engine.methods.base import Context, Prepared, Segment, Shot
 from engine.methods.cards import AnchorSyncConfig
 from engine.shots import carried
-from engine.types import Anchor, FrameRange
+from engine.types import Anchor, Edit, FrameRange
 from engine.world.draw import draw
+from engine.world.truth import flow
 from tests.balls import LOOKS, ball
 from tests.drawn import drawn_clip
 from tests.test_methods import FRAMES, Setting
@@ -146,7 +153,7 @@ class Broken:
         half = np.random.default_rng(a).normal(0, 40 if a >= 6 else 0, (24, 32, 2)).astype(np.float32)
         return half, half
 
-    def missing(self, spans: list[FrameRange]) -> list[int]:
+    def missing(self, spans: Collection[FrameRange]) -> list[int]:
         return [8]
 
 
@@ -224,6 +231,73 @@ def test_a_model_without_inputs_for_ends_is_refused() -> None:
     model = Straight(takes=("source",))
     with pytest.raises(MethodError, match="first and a last"):
         interpolation(model).between(torch.zeros(4, 3, 16, 16), (torch.zeros(3, 16, 16), torch.ones(3, 16, 16)), tick)
+
+
+@cache
+def between_model() -> Bundled:
+    """The bundled model's autoencoder and an untrained model with inputs for pictures, edges and flow."""
+    config = BundledConfig(24, 2, 16, 2, 64, text_width=32, text_layers=1, beside=24 + BESIDE)
+    torch.manual_seed(0)
+    words = (*PREFIXES, *["a", "blue", "ball", "on", "grass"])
+    return Bundled(BundledModel(config, words), read_parts()[1])
+
+
+def test_guides_of_the_bundled_model_are_what_it_learns() -> None:
+    """The motion that is found is the drawn scene's own, at the frames that the model reads it from."""
+    drawing = draw(ball(), (64, 64), 9)
+    sources, masks = drawing.video[0] * 2 - 1, drawing.visible[0, 0]
+    assert torch.allclose(edges_of(sources), learnt_edges(sources.transpose(0, 1)[None])[0], atol=1e-5)
+    found = flow_back(sources, 4)
+    assert found.shape == (9, 2, 64, 64) and not found[[0, 1, 2, 3, 5, 6, 7]].any()
+    for mark in (4, 8):
+        exact = flow(ball(), (64, 64), float(mark), float(mark - 4))[0].permute(2, 0, 1)
+        inside = masks[mark] > 0.9
+        error, length = (one[:, inside].norm(dim=0).mean() for one in (found[mark] - exact, exact))
+        assert float(length) > 1 and float(error) < 0.5 * float(length)
+
+
+@pytest.mark.parametrize("edges", [True, False], ids=["with edges", "without"])
+def test_the_bundled_model_is_told_what_is_asked_for_once(edges: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, told = between_model(), []
+    plain = model.predict
+
+    def heard(z: Tensor, level: float, text: Text, condition: Condition | None = None) -> Prediction:
+        told.append((condition, text.prompt))
+        return plain(z, level, text, condition)
+
+    monkeypatch.setattr(model, "predict", heard)
+    clip = draw(ball(), (32, 32), 6).video[0] * 2 - 1
+    ends = clip[0].flip(0), clip[-1].flip(0)
+    texts = _between_texts(model, Edit(instruction="make it new", target_prompt="a blue ball"))
+    work = Interpolation(model, texts, replace(CONFIG, video_steps=2, edges=edges), 0)
+    made = work.between(clip, ends, tick)
+    assert made.shape == clip.shape and torch.equal(made[0], ends[0]) and torch.equal(made[-1], ends[1])
+    assert {prompt for _, prompt in told} == {"[between] a blue ball", "[between]"}
+    (condition,) = {condition for condition, _ in told}
+    assert (
+        condition is not None
+        and condition.flow is not None
+        and condition.given() == {"first", "last", "flow", *(["edges"] if edges else [])}
+    )
+    assert condition.flow.shape == (9, 2, 32, 32)
+
+
+def test_edges_alone_are_refused() -> None:
+    model = between_model()
+    z = torch.zeros(1, 24, 2, 8, 8)
+    with pytest.raises(MethodError, match="first or the last"):
+        model.predict(z, 0.5, model.encode_text("[between]"), Condition(edges=torch.zeros(5, 32, 32)))
+
+
+def test_a_segment_is_filled_by_the_bundled_model(shot: Shot, tmp_path: Path) -> None:
+    config = replace(CONFIG, interpolation="bundled", video_steps=1)
+    method_, short = method("anchorsync"), Segment(0, 0, FRAMES - 1, 0, FRAMES - 1, FrameRange(0, FRAMES))
+    given = replace(context(tmp_path / "a"), backbone=lambda name: between_model())
+    silent = replace(shot, edit=replace(shot.edit, target_prompt=""))
+    rendered = dict(method_.render(silent, short, Prepared("", config, {}), given))
+    assert list(rendered) == list(range(FRAMES - 1)) and np.array_equal(rendered[0], shot.take(0))
+    outside = shot.region(4) == 0
+    assert np.array_equal(rendered[4][outside], shot.frames.get(4)[outside])
 
 
 # --- the method -------------------------------------------------------------------------------------------

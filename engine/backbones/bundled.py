@@ -47,7 +47,7 @@ class Bundled(Hooks):
         self.model, self.autoencoder, self.encoder = model.eval(), autoencoder.eval(), encoder
         self.semantic_shape = None if encoder is None else (SEMANTIC_TOKENS, encoder.config.features)
         if model.config.beside:
-            self.takes = ("source", "first", "last")
+            self.takes = ("source", "first", "last", "edges", "flow")
         self._told: WeakKeyDictionary[Condition, Tensor] = WeakKeyDictionary()
         self._wan = WanHooks(model.transformer, self)
 
@@ -146,13 +146,16 @@ class Bundled(Hooks):
 
     def _pictures(self, z: Tensor, condition: Condition | None) -> Tensor | None:
         """What the model is told of the first and the last picture, encoded once for each condition."""
-        if condition is None or (condition.first is None and condition.last is None):
+        if condition is None or not condition.given() - {"source"}:
             return None
+        if condition.first is None and condition.last is None:
+            raise MethodError("Edges and flow say how the clip goes on from a picture: give the first or the last one too.")
         if condition not in self._told:
             ends = [None if end is None else end[None].to(self.device) for end in (condition.first, condition.last)]
             clip, mask = known_video(ends[0], ends[1], 1 + STRIDE * (z.shape[2] - 1))
             with torch.no_grad():
-                self._told[condition] = beside(self.autoencoder.encode(clip), mask)
+                guides = (None if one is None else one[None].to(clip) for one in (condition.edges, condition.flow))
+                self._told[condition] = beside(self.autoencoder.encode(clip), mask, *guides)
         return self._told[condition]
 
 

@@ -61,6 +61,9 @@ class Condition:
     `first`     the picture (3, H, W) in [−1, 1] to begin with; `last`: the one to end with.
     `video`     pictures (T, 3, H, W) in [−1, 1] to keep or to follow (VACE); grey, 0, where there is nothing to follow.
     `mask`      (T, 1, H, W), 1 = make this pixel, 0 = keep the video's. Without it all is made, as the video leads.
+    `edges`     (T, H, W) in [0, 1]: outlines to follow between `first` and `last`.
+    `flow`      (T, 2, H, W) px: motion to follow between them, at every frame that is a multiple of the model's stride in time
+                back to the one before it; 0 elsewhere. `edges` and `flow` have as many frames as the latents can hold.
     `strength`  how much the video counts.
     """
 
@@ -69,11 +72,14 @@ class Condition:
     last: Tensor | None = None
     video: Tensor | None = None
     mask: Tensor | None = None
+    edges: Tensor | None = None
+    flow: Tensor | None = None
     strength: float = 1.0
 
     def given(self) -> set[str]:
         """The names of the tensors that are there."""
-        return {name for name in ("source", "first", "last", "video", "mask") if getattr(self, name) is not None}
+        names = ("source", "first", "last", "video", "mask", "edges", "flow")
+        return {name for name in names if getattr(self, name) is not None}
 
 
 class DiffusionBackbone(Protocol):

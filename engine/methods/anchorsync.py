@@ -27,7 +27,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -39,14 +38,15 @@ from engine.diffusion.instruct import Scales, area_of, branches, scales_of, weig
 from engine.diffusion.pairs import PairAttention, averaged, pairs
 from engine.diffusion.pictures import fit, lay, working_size
 from engine.errors import MethodError
+from engine.methods.anchorsync_guides import control_video, edges_of, flow_back
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.methods.cards import AnchorSyncConfig as Config
-from engine.types import FrameIndex, FrameRange
+from engine.types import Edit, FrameIndex, FrameRange
 
 VIDEO_AREA = 832 * 480
 VIDEO_GUIDANCE = {"bundled": 1.5}
-EDGES = (100, 200)
-"""Canny's thresholds."""
+CAPTIONS = {"bundled": "[between]"}
+"""What a model wants before a caption to fill a gap, where it also does other things; it reads captions then, no instructions."""
 TOGETHER = 8
 """Pictures in one pass."""
 
@@ -159,34 +159,10 @@ def _held(editing: Editing, anchors: Anchors, z: Tensor, level: float) -> Tensor
 # --- (B) Interpolation ------------------------------------------------------------------------------------
 
 
-def control_video(sources: Tensor, ends: tuple[Tensor, Tensor], *, edges: bool, flow: bool) -> tuple[Tensor, Tensor]:
-    """What a model with an input for a video is shown, (T, 3, H, W), and its mask (T, 1, H, W), 1 = make.
-
-    The edited anchors at both ends; between them the source's edges in white and its motion in colours (direction as hue,
-    length as brightness), each where it is asked for. sources (T, 3, H, W), ends (3, H, W), all in [−1, 1].
-    """
-    count = len(sources)
-    video = torch.zeros_like(sources)
-    grey = [((frame.mean(0) + 1) * 127.5).round().byte().numpy() for frame in sources]
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    for at in range(1, count - 1):
-        shown = np.zeros((*grey[at].shape, 3), np.uint8)
-        if flow:
-            shown = coloured(dis.calc(grey[at - 1], grey[at], np.zeros((*grey[at].shape, 2), np.float32)))
-        if edges:
-            shown[cv2.Canny(grey[at], *EDGES) > 0] = 255
-        video[at] = torch.from_numpy(shown).permute(2, 0, 1).float() / 127.5 - 1
-    video[0], video[-1] = ends
-    mask = torch.ones(count, 1, *sources.shape[2:])
-    mask[0] = mask[-1] = 0
-    return video, mask
-
-
-def coloured(flow: np.ndarray) -> np.ndarray:
-    """Flow (H, W, 2) px -> (H, W, 3) uint8: direction as hue, length as brightness, whole at 8 px."""
-    length, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
-    hsv = np.stack([angle * 90 / np.pi, np.full_like(angle, 255), np.minimum(length / 8, 1) * 255], -1)
-    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+def check_ends(model: DiffusionBackbone) -> None:
+    """Raises MethodError for a model that has no inputs for both ends of a gap."""
+    if "video" not in model.takes and not {"first", "last"} <= set(model.takes):
+        raise MethodError(f'"{model.name}" cannot be given a first and a last picture: choose another interpolation.')
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -237,10 +213,12 @@ class Interpolation:
         if "video" in self.model.takes:
             video, mask = control_video(sources, ends, edges=self.config.edges, flow=self.config.flow)
             return Condition(video=video, mask=mask)
-        if {"first", "last"} <= set(self.model.takes):
-            source = self.model.encode(sources) if "source" in self.model.takes else None
-            return Condition(source=source, first=ends[0], last=ends[1])
-        raise MethodError(f'"{self.model.name}" cannot be given a first and a last picture: choose another interpolation.')
+        check_ends(self.model)
+        stride, wanted = self.model.stride[0], set(self.model.takes)
+        filled = torch.cat([sources, sources[-1:].expand((1 - len(sources)) % stride, -1, -1, -1)])
+        edges = edges_of(filled) if self.config.edges and "edges" in wanted else None
+        flow = flow_back(filled, stride) if self.config.flow and "flow" in wanted else None
+        return Condition(first=ends[0], last=ends[1], edges=edges, flow=flow)
 
 
 # --- The method -------------------------------------------------------------------------------------------
@@ -321,13 +299,13 @@ def _edited(shot: Shot, frames: Sequence[FrameIndex], config: Any, context: Cont
 
 def _interpolated(shot: Shot, segment: Segment, config: Any, context: Context) -> Rendered:
     model = context.backbone(config.interpolation)
+    check_ends(model)
     assert segment.left is not None and segment.right is not None
     span = FrameRange(segment.start, segment.right + 1)
     size = working_size(shot.size, area_of(model) if model.name in VIDEO_GUIDANCE else VIDEO_AREA, model.stride[1:])
     sources = torch.cat([fit(frame[None], size) for frame in shot.frames.frames(span)])
     ends = tuple(fit(shot.take(frame)[None], size)[0] for frame in (segment.left, segment.right))
-    prompt = shot.edit.target_prompt.strip() or shot.edit.instruction.strip()
-    texts = model.encode_text(prompt), model.encode_text("")
+    texts = _between_texts(model, shot.edit)
     work = Interpolation(model, texts, config, context.seed)
     tick = context.ticks(_calls(len(span), model.max_frames) * config.video_steps + len(span))
     made = work.between(sources, (ends[0], ends[1]), tick)
@@ -337,6 +315,12 @@ def _interpolated(shot: Shot, segment: Segment, config: Any, context: Context) -
         # Only the change that the model made is laid over the source, which keeps its detail.
         picture = shot.take(frame) if frame == segment.left else lay(source, sources[at], made[at])
         yield frame, picture if frame == segment.left else inside(source, picture, shot.region(frame))
+
+
+def _between_texts(model: DiffusionBackbone, edit: Edit) -> tuple[Text, Text]:
+    prefix, caption = CAPTIONS.get(model.name, ""), edit.target_prompt.strip()
+    prompt = f"{prefix} {caption}".strip() if prefix else caption or edit.instruction.strip()
+    return model.encode_text(prompt), model.encode_text(prefix)
 
 
 def _calls(count: int, longest: int) -> int:
