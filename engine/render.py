@@ -321,6 +321,8 @@ def export(
 ) -> list[str]:
     """Writes the project's range, or `span`, with its sound. Frames without a rendered patch are the source's.
     Masks are carried first where the format needs the matte. Returns warnings."""
+    if material.outdated:  # what a run prepared since decides which segments there are
+        material = material.again()
     span = span or material.project.range
     if settings.format.needs_matte:
         spans = spans_to_carry(material)

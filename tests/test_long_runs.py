@@ -14,8 +14,10 @@ from app.store import SessionStore
 from engine import ProjectError, RecipeError, acts
 from engine.editor import Editor
 from engine.errors import Cancelled
+from engine.media.reader import open_video
+from engine.media.writer import settings_for
 from engine.progress import Progress
-from engine.render import prepare_clip, propagate
+from engine.render import export, prepare_clip, propagate
 from engine.types import FrameRange
 from tests.bench.long_reuse import ANCHORS, approved_project, done_again
 from tests.media_fixtures import Clip, write_drawn_clip
@@ -122,3 +124,20 @@ def test_a_stopped_preparation_is_done_again_with_the_same_outcome(
     finally:
         whole.close()
         stopped.close()
+
+
+def test_what_was_prepared_meanwhile_is_exported(tmp_path: Path) -> None:
+    """The run and the export after it are given the same version, as the command line does."""
+    clip, out = write_drawn_clip(tmp_path / "in.mp4", Clip(frames=FRAMES)), tmp_path / "out.mov"
+    editor = by_text(tmp_path / "a", clip, "anchorsync", {**QUICK, "interval": FRAMES})
+    try:
+        material = editor.material
+        propagate(material, Progress())
+        assert not material.shared and editor.material.shared
+        export(material, out, settings_for(out, None, None), Progress())
+        with open_video(out) as written:
+            shown = written.get(2).astype(int)
+        edited, source = editor.material.edited(2), material.picture(2)
+        assert edited is not None and np.abs(shown - edited).mean() < 0.5 * np.abs(shown - source).mean()
+    finally:
+        editor.close()
