@@ -269,9 +269,13 @@ def test_tokens_lie_on_the_subject_and_go_with_it(tmp_path: Path, bundled: Diffu
     PointToPoint().prepare(given, QUICK, at)
     found = paths.read_found(at.store)
     assert found is not None and 1 <= found.xy.shape[1] <= 4 and set(found.owner) == {1}
-    for t in range(9):
+    cell = 64 / 16
+    for t in range(9):  # flow at the latents' size is not exact at the subject's edge: within a cell of it
         x, y = found.xy[t][found.visible[t]].T
-        assert (x > 3 + 2 * t).all() and (x < 28 + 2 * t).all() and (y > 19).all() and (y < 44).all()
+        assert (x > 3 + 2 * t - cell).all() and (x < 28 + 2 * t + cell).all() and (y > 19 - cell).all() and (y < 44 + cell).all()
+    for xy, seen in zip(found.xy.swapaxes(0, 1), found.visible.T, strict=True):
+        first, last = np.flatnonzero(seen)[[0, -1]]
+        assert xy[last, 0] - xy[first, 0] > last - first  # of 2 px a frame; the background stands still
 
 
 def test_segments_are_the_same_alone_and_together_also_in_another_process(tmp_path: Path, bundled: DiffusionBackbone) -> None:

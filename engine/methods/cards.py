@@ -196,14 +196,14 @@ class PointToPointConfig:
         },
     )
     strength: float = field(
-        default=1.0,
+        default=0.9,
         metadata={"min": 0.05, "max": 1.0, "help": "Noise level to start from: less keeps more of the old subject's outline."},
     )
     guidance: float = field(
         default=0.0,
         metadata={"min": 0.0, "max": 15.0, "help": "How strictly the target prompt is followed; 0 takes what suits the model."},
     )
-    gain: float = field(default=0.5, metadata={"min": 0.0, "max": 2.0, "help": "How loudly the tokens are told."})
+    gain: float = field(default=1.0, metadata={"min": 0.0, "max": 2.0, "help": "How loudly the tokens are told."})
     inject: float = field(
         default=0.5, metadata={"min": 0.0, "max": 1.0, "help": "First share of the steps in which the tokens are told."}
     )

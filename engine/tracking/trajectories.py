@@ -21,8 +21,9 @@ APART = 0.5
 """Cells: trajectories that are nearer to each other on all common frames are one (our choice)."""
 PER_LENGTH, SLACK = 0.01, 0.5
 """|f + b∘f|² > PER_LENGTH (|f|² + |b|²) + SLACK source px²: hidden (Sundaram et al., ECCV 2010, as is usual)."""
-INSIDE = 0.5
-"""Share of its visible frames that a trajectory has to be inside the mask (our choice)."""
+INSIDE = 0.9
+"""Share of its visible frames that a trajectory has to be inside the mask (our choice). Those that stay behind at an edge move
+like nothing else, so sampling the farthest would pick them first."""
 NEIGHBOURS = 12
 """Trajectories that say how a dragged place turns and grows."""
 
