@@ -18,10 +18,8 @@ Rotary = tuple[Tensor, Tensor]
 
 def training_type(device: torch.device) -> torch.dtype:
     """What to train in: bfloat16 where the device multiplies it fast, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16
     # our choice: the instruction set is asked, not a stopwatch, so that a run is the same on every start
-    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    fast = device.type != "cpu" or torch.cpu.get_capabilities().get("avx512_bf16", False)
     return torch.bfloat16 if fast else torch.float32
 
 
