@@ -26,6 +26,14 @@ METHODS = {
         Config=FlowAnchorConfig,
         texts=("source_prompt", "target_prompt", "target_words"),
     ),
+    "sama": Card(
+        "engine.methods.sama:Sama",
+        title="SAMA (instruction)",
+        paper="arXiv 2603.19228",
+        Config=SamaConfig,
+        texts=("instruction",),
+        shares=False,
+    ),
     "via": Card(
         "engine.methods.via:Via",
         title="VIA (instruction, long clips)",
@@ -49,14 +57,6 @@ METHODS = {
         texts=("instruction",),
         exact=True,
         spots=True,
-    ),
-    "sama": Card(
-        "engine.methods.sama:Sama",
-        title="SAMA (instruction)",
-        paper="arXiv 2603.19228",
-        Config=SamaConfig,
-        texts=("instruction",),
-        shares=False,
     ),
 }
 
