@@ -24,7 +24,6 @@ REACH_OUT = 40.0  # px
 GREY = 14.0  # grey levels: before anything has moved, what looks like the point counts as its surface
 AT_FIRST = 0.15  # … and the rest this much
 LEAST = 0.02
-WITH_CAMERA, TRUSTED = 0.75, 0.7  # how far a point of which nothing is known yet goes with the camera; from where it does
 
 _TURNS = np.arange(12) * np.pi / 6
 _RINGS = [radius * np.stack([np.cos(_TURNS), np.sin(_TURNS)], axis=1) for radius in (55, 80, 115)]
@@ -70,14 +69,14 @@ class Company:
     def __init__(self, count: int) -> None:
         self._along = np.ones((count, len(VOTES)), np.float32)
         self._step = np.zeros((count, 3, 2), np.float32)
-        self._camera = np.full(count, WITH_CAMERA, np.float32)
+        self._camera = np.full(count, 0.6, np.float32)
 
     def begin(self, which: np.ndarray, coarse: np.ndarray, pose: Pose) -> None:
         """Points `which` start at poses in a picture, of which `coarse` is level 2."""
         seen = look(coarse, places(pose.xy / 4, pose.matrix, VOTES / 4))
         away = (seen - seen[:, len(OFFSETS) // 2][:, None]) / GREY
         self._along[which] = np.maximum(AT_FIRST, np.exp(-(away**2) / 2))
-        self._step[which], self._camera[which] = 0, WITH_CAMERA
+        self._step[which], self._camera[which] = 0, 0.6
 
     def windows(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, S) each: which pixels of the patches of level 1 and of level 2 move along."""
@@ -98,7 +97,7 @@ class Company:
             turn = motion.camera[:, :2]
             panned = Pose(pose.xy @ turn.T + motion.camera[:, 2], turn @ pose.matrix)
         doubtful = (share < 0.4) | (np.linalg.norm(near.xy - panned.xy, axis=1) > ALIKE)
-        camera = (self._camera[which] > TRUSTED) & doubtful
+        camera = (self._camera[which] > 0.7) & doubtful
         split = np.linalg.norm(near.xy - panned.xy, axis=1) > ALIKE
         best, other = panned.where(camera, near), near.where(camera, panned)
         return Prediction(best, other, split, panned, share, votes + moved, inside)
