@@ -14,7 +14,7 @@ from torch import Tensor
 
 def fit(frames: np.ndarray, size: tuple[int, int]) -> Tensor:
     """frames (T, H, W, 3) uint8 -> (T, 3, h, w) float32 in [−1, 1], resized to `size` = (h, w); stretched, never cropped."""
-    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pictures = torch.tensor(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
     if pictures.shape[-2:] == size:
         return pictures
     smaller = size[0] < pictures.shape[-2] or size[1] < pictures.shape[-1]
