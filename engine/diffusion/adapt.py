@@ -75,3 +75,14 @@ def load(parameters: dict[str, nn.Parameter], path: Path) -> None:
     with torch.no_grad():
         for name, one in parameters.items():
             one.copy_(kept[name])
+
+
+@contextmanager
+def kept(denoiser: nn.Module | None, path: Path, rank: int = 16) -> Iterator[None]:
+    """Within the block the model has the adapter that was saved, where one was."""
+    if denoiser is None or not path.exists():
+        yield
+        return
+    with adapter(denoiser, rank) as parameters:
+        load(parameters, path)
+        yield

@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.diffusion.adapt import kept as kept_adapter
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.masks import causal, pool
 from engine.diffusion.memory import in_shorter_windows
@@ -45,7 +46,7 @@ from engine.diffusion.windows import SharedNoise, Window, agree, cross_fade, pla
 from engine.errors import MethodError
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.methods.cards import PointToPointConfig as Config
-from engine.methods.point_to_point_subject import learn_subject, with_subject
+from engine.methods.point_to_point_subject import RANK, learn_subject
 from engine.methods.point_to_point_tokens import (
     ENSEMBLE,
     Anchors,
@@ -240,7 +241,7 @@ class PointToPoint:
         steps = (len(editing.levels()) - 1) * (1 + editing.inverts)
         tick = context.ticks(len(parts) * steps + len(span))
         windows = [one.window for one in told]
-        with with_subject(model, adapted):
+        with kept_adapter(model.denoiser, adapted, RANK):
             states, parts = sample_windows(editing, parts, windows, tick)
         for place, (before, after) in cross_fade(windows, lambda k: _decoded(model, parts[k].seen, states[k])):
             frame = begin + place

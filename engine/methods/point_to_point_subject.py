@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from engine.diffusion.adapt import adapter, load, save, train
+from engine.diffusion.adapt import adapter, save, train
 from engine.diffusion.backbone import DiffusionBackbone, Text
 
 RANK, BATCH = 16, 2
@@ -43,14 +42,3 @@ def learn_subject(
     with adapter(model.denoiser, RANK) as parameters:
         train(parameters, loss, steps, RATES.get(model.name, 1e-4), lambda step, value: tick())
         save(parameters, path)
-
-
-@contextmanager
-def with_subject(model: DiffusionBackbone, path: Path) -> Iterator[None]:
-    """The model with the adapter that was kept, where one was."""
-    if model.denoiser is None or not path.exists():
-        yield
-        return
-    with adapter(model.denoiser, RANK) as parameters:
-        load(parameters, path)
-        yield

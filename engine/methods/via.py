@@ -21,11 +21,10 @@ its latents of every level; from them each segment gathers anew, so segments are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import cos, radians, sin, tan
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.diffusion.adapt import adapter, load, save, train
+from engine.diffusion.adapt import adapter, kept, save, train
 from engine.diffusion.attention import AttentionControl, AttentionSite, Untouched
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.instruct import Scales, area_of, branches, count, scales_of, weighed
@@ -294,7 +293,7 @@ class Via:
             tick = context.ticks(count + config.steps)
             if count:
                 _adapt(model, shot, config, context, tick)
-            with _adapted(model, adapted):
+            with kept(model.denoiser, adapted, RANK):
                 editing, frames = _editing(model, shot, config, context), _frames(model, shot, group)
                 part = trajectory.with_suffix(".part.npy")
                 np.save(part, edit_group(editing, frames, tick).cpu().numpy())
@@ -311,13 +310,13 @@ class Via:
         span = range(segment.start, segment.stop + (segment.right is not None))
         chunks = [span[at : at + CHUNK] for at in range(0, len(span), CHUNK)]
         tick = context.ticks(len(chunks) * config.steps + len(span))
-        with _adapted(model, adapted):
+        with kept(model.denoiser, adapted, RANK):
             editing = _editing(model, shot, config, context)
             states = torch.from_numpy(np.load(trajectory)).to(editing.noise)
-            kept = states, _frames(model, shot, group).source
+            leaders = states, _frames(model, shot, group).source
             for chunk in chunks:
                 frames = _frames(model, shot, chunk)
-                z = edit_frames(editing, frames, kept, tick)
+                z = edit_frames(editing, frames, leaders, tick)
                 for at, frame in enumerate(chunk):
                     tick()
                     yield frame, _shown(model, shot, frame, frames.source[at : at + 1], z[at : at + 1])
@@ -378,17 +377,6 @@ def _adapt(model: DiffusionBackbone, shot: Shot, config: Any, context: Context, 
             tick=tick,
         )
         save(parameters, context.store / ADAPTER)
-
-
-@contextmanager
-def _adapted(model: DiffusionBackbone, path: Path) -> Iterator[None]:
-    """The model with the adapter that was kept, where one was."""
-    if model.denoiser is None or not path.exists():
-        yield
-        return
-    with adapter(model.denoiser, RANK) as parameters:
-        load(parameters, path)
-        yield
 
 
 def _shown(model: DiffusionBackbone, shot: Shot, frame: FrameIndex, source: Tensor, z: Tensor) -> np.ndarray:
