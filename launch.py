@@ -103,7 +103,7 @@ def run_verb(place: Place, verb: str, arguments: list[str]) -> int:
         return hand_over(place, "tests.bench", arguments)
     if verb in ("run", "render", "models", "doctor"):
         setup.set_up(place, [setup.FIRST])
-        return hand_over(place, "engine.cli", [verb, *arguments])
+        return hand_over(place, "engine.commands.cli", [verb, *arguments])
     return open_editor(place, [verb, *arguments] if verb else arguments)
 
 

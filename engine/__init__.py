@@ -8,19 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine import acts, point_acts, token_acts
-    from engine.backups import BackupClock, backups_of
-    from engine.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
-    from engine.choosing import choose_anchors
-    from engine.clips import AnotherClip, find_clip
     from engine.device import choose_device, chosen_device, devices
+    from engine.document import acts, point_acts, token_acts
+    from engine.document.project import Project
     from engine.editor import Editor, OutsideRegion
     from engine.effects import EFFECTS
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
     from engine.instant.preview import InstantPreview
     from engine.interchange.project_zip import import_project, is_zip
     from engine.jobs import Job, JobManager
-    from engine.material import Material
     from engine.media.describe import clip_remarks
     from engine.media.formats import FORMATS
     from engine.media.images import read_image, read_mask
@@ -30,23 +26,27 @@ if TYPE_CHECKING:
     from engine.models import MODELS, is_here
     from engine.models.command import row_of as model_row
     from engine.models.desk import ModelDesk
-    from engine.project import Project
-    from engine.projects import Summary, copy_project, last_change, poster_of, summary_of
     from engine.quality import Overview, overview
-    from engine.render import dirty_segments, spans_to_carry
+    from engine.rendering.choosing import choose_anchors
+    from engine.rendering.material import Material
+    from engine.rendering.render import dirty_segments, spans_to_carry
+    from engine.rendering.segments import MaskSpan
+    from engine.rendering.token_view import found_tokens
+    from engine.rendering.trails import points_to_follow, track_values, tracks_key
     from engine.sample import draw_sample
     from engine.segmentation import BY_MODELS as SEGMENTERS_BY_MODELS
     from engine.segmentation import segmenter_names
     from engine.segmentation.remote import box_of_words
-    from engine.segments import MaskSpan
-    from engine.token_view import found_tokens
+    from engine.store.backups import BackupClock, backups_of
+    from engine.store.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
+    from engine.store.clips import AnotherClip, find_clip
+    from engine.store.projects import Summary, copy_project, last_change, poster_of, summary_of
+    from engine.store.workspace import sweep_parts
     from engine.tracking.choice import MASK_TRACKERS, POINT_TRACKERS
-    from engine.trails import points_to_follow, track_values, tracks_key
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
-    from engine.workspace import sweep_parts
 
-_HOME = {
-    "DEFAULT_CACHE_GB": "engine.cache",
+_HOME = {  # name -> module; module:other name there; module: for the module itself
+    "DEFAULT_CACHE_GB": "engine.store.cache",
     "EFFECTS": "engine.effects",
     "FORMATS": "engine.media.formats",
     "MASK_TRACKERS": "engine.tracking.choice",
@@ -54,64 +54,64 @@ _HOME = {
     "MODELS": "engine.models",
     "POINT_TRACKERS": "engine.tracking.choice",
     "SEGMENTERS_BY_MODELS": "engine.segmentation:BY_MODELS",
-    "AnotherClip": "engine.clips",
-    "BackupClock": "engine.backups",
+    "AnotherClip": "engine.store.clips",
+    "BackupClock": "engine.store.backups",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
     "InstantPreview": "engine.instant.preview",
     "Job": "engine.jobs",
     "JobManager": "engine.jobs",
-    "MaskSpan": "engine.segments",
-    "Material": "engine.material",
+    "MaskSpan": "engine.rendering.segments",
+    "Material": "engine.rendering.material",
     "MediaError": "engine.errors",
     "MethodError": "engine.errors",
     "ModelDesk": "engine.models.desk",
     "OutsideRegion": "engine.editor",
     "Overview": "engine.quality",
-    "Project": "engine.project",
+    "Project": "engine.document.project",
     "ProjectError": "engine.errors",
     "RecipeError": "engine.errors",
     "Segment": "engine.methods.base",
-    "Summary": "engine.projects",
+    "Summary": "engine.store.projects",
     "Viewer": "engine.viewing",
-    "acts": "engine",
+    "acts": "engine.document.acts:",
     "box_of_words": "engine.segmentation.remote",
-    "backups_of": "engine.backups",
-    "cache_bytes": "engine.cache",
+    "backups_of": "engine.store.backups",
+    "cache_bytes": "engine.store.cache",
     "check_file": "engine.media.probe",
-    "choose_anchors": "engine.choosing",
+    "choose_anchors": "engine.rendering.choosing",
     "choose_device": "engine.device",
     "chosen_device": "engine.device",
-    "clean_cache": "engine.cache",
+    "clean_cache": "engine.store.cache",
     "clip_remarks": "engine.media.describe",
-    "copy_project": "engine.projects",
+    "copy_project": "engine.store.projects",
     "devices": "engine.device",
-    "dirty_segments": "engine.render",
+    "dirty_segments": "engine.rendering.render",
     "draw_sample": "engine.sample",
-    "find_clip": "engine.clips",
-    "found_tokens": "engine.token_view",
+    "find_clip": "engine.store.clips",
+    "found_tokens": "engine.rendering.token_view",
     "import_project": "engine.interchange.project_zip",
     "is_here": "engine.models",
     "is_zip": "engine.interchange.project_zip",
-    "last_change": "engine.projects",
+    "last_change": "engine.store.projects",
     "layer_of": "engine.viewing",
-    "limit_cache": "engine.cache",
+    "limit_cache": "engine.store.cache",
     "mask_png": "engine.viewing",
     "model_row": "engine.models.command:row_of",
     "overview": "engine.quality",
-    "point_acts": "engine",
-    "points_to_follow": "engine.trails",
-    "poster_of": "engine.projects",
+    "point_acts": "engine.document.point_acts:",
+    "points_to_follow": "engine.rendering.trails",
+    "poster_of": "engine.store.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
     "segmenter_names": "engine.segmentation",
     "sound_file": "engine.viewing",
-    "spans_to_carry": "engine.render",
-    "summary_of": "engine.projects",
-    "sweep_parts": "engine.workspace",
-    "token_acts": "engine",
-    "track_values": "engine.trails",
-    "tracks_key": "engine.trails",
+    "spans_to_carry": "engine.rendering.render",
+    "summary_of": "engine.store.projects",
+    "sweep_parts": "engine.store.workspace",
+    "token_acts": "engine.document.token_acts:",
+    "track_values": "engine.rendering.trails",
+    "tracks_key": "engine.rendering.trails",
 }
 
 __all__ = [
@@ -188,7 +188,8 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"engine has no public name {name!r}")
-    module, _, attribute = home.partition(":")
-    value = import_module(f"engine.{name}") if home == "engine" else getattr(import_module(module), attribute or name)
+    path, colon, attribute = home.partition(":")
+    module = import_module(path)
+    value = module if colon and not attribute else getattr(module, attribute or name)
     globals()[name] = value
     return value

@@ -154,7 +154,7 @@ def devices() -> list[dict[str, object]]:
 
     Empty where torch is not installed, or does not start.
     """
-    from engine.processes import child_environment
+    from engine.store.processes import child_environment
 
     command = [sys.executable, "-P", "-m", "engine.device"]
     try:

@@ -1,6 +1,6 @@
-"""An opened project and the verbs on it: open, act, segment, preview a take, approve. Long verbs: engine/render.py.
+"""An opened project and the verbs on it: open, act, segment, preview a take, approve. Long verbs: engine/rendering/render.py.
 
-Every change goes through `Editor.act`: a pure function of engine/acts.py, then whatever must be derived from it
+Every change goes through `Editor.act`: a pure function of engine/document/acts.py, then whatever must be derived from it
 (a keyframe's mask), then one row in the journal, then the answer. Safe to call from several threads.
 """
 
@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from engine import acts, clips
 from engine.composite import clip_to_region, outside_difference, region_of_difference
+from engine.document import acts
+from engine.document.project import Project
 from engine.effects import apply_effect
 from engine.errors import MediaError, MethodError, ProjectError
-from engine.journal import Journal
-from engine.material import Material
 from engine.media.images import decode_png, encode_png, fit_image
 from engine.media.reader import FrameReader, open_video
-from engine.project import Project
+from engine.rendering.material import Material
 from engine.segmentation import BY_MODELS, Segmenter, keyframe_mask, segmenter, segmenter_names
+from engine.store import clips
+from engine.store.journal import Journal
+from engine.store.workspace import Workspace
 from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Point, Subject, Take, Video
-from engine.workspace import Workspace
 
 PLAIN_NAMES = ("frames", "video", "clip", "images", "input", "source")
 CODEC_NOISE = 2  # levels; smaller differences outside the region are no edit

@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.document.project import to_json
 from engine.errors import EngineError
-from engine.journal import Journal
-from engine.processes import Owner
-from engine.project import to_json
-from engine.workspace import Workspace
+from engine.store.journal import Journal
+from engine.store.processes import Owner
+from engine.store.workspace import Workspace
 
 ACTIVE = ("queued", "running")
 MAX_ATTEMPTS = 3

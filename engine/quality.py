@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.material import Material
 from engine.media.records import RecordReader
+from engine.rendering.material import Material
 from engine.types import FrameIndex, FrameRange
 
 WORTH = 0.02

@@ -12,9 +12,9 @@ import av
 import cv2
 import numpy as np
 
-from engine import acts
+from engine.document import acts
+from engine.document.project import Project
 from engine.editor import Editor
-from engine.project import Project
 
 SIZE = (360, 640)
 FRAMES = 72

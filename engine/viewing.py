@@ -11,15 +11,15 @@ import av
 import cv2
 import numpy as np
 
-from engine.clips import find_clip, open_clip
-from engine.entries import Damaged
 from engine.errors import MediaError
-from engine.material import Material
 from engine.media.pack import view_size
 from engine.media.reader import FrameReader
 from engine.media.sound import SoundTrack
+from engine.rendering.material import Material
+from engine.store.clips import find_clip, open_clip
+from engine.store.entries import Damaged
+from engine.store.workspace import Workspace
 from engine.types import FrameIndex, Video
-from engine.workspace import Workspace
 
 JPEG_QUALITY = 88
 PLAYABLE = ("aac", "mp3", "opus", "flac", "alac", "vorbis")

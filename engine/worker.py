@@ -15,20 +15,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.clips import find_clip
 from engine.device import is_device_fault, is_out_of_memory, one_thread
-from engine.entries import Damaged
+from engine.document.project import from_json
 from engine.errors import Cancelled, EngineError
 from engine.interchange.project_zip import pack_project
 from engine.jobs import DEVICE_FAULT
-from engine.material import Material
 from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
-from engine.project import from_json
-from engine.render import carry, dirty_segments, export, make_takes, prepare_clip, propagate, spans_to_carry
-from engine.trails import follow_points
+from engine.rendering.material import Material
+from engine.rendering.render import carry, dirty_segments, export, make_takes, prepare_clip, propagate, spans_to_carry
+from engine.rendering.trails import follow_points
+from engine.store.clips import find_clip
+from engine.store.entries import Damaged
+from engine.store.workspace import Workspace
 from engine.types import Video
-from engine.workspace import Workspace
 
 UNITS = 100  # a zip's progress counts in these
 GRACE = 0.8  # seconds between the polite end and the other one

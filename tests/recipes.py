@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.cli import main
+from engine.commands.cli import main
 from tests.conftest import ROOT
 from tests.media_fixtures import Clip, write_drawn_clip
 
@@ -59,7 +59,7 @@ def environment(folder: Path) -> dict[str, str]:
 def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     """The command line in a process of its own, in `folder`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "engine.cli", *map(str, arguments)],
+        [sys.executable, "-m", "engine.commands.cli", *map(str, arguments)],
         cwd=folder,
         env=environment(folder),
         stdout=subprocess.PIPE,

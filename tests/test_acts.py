@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import acts
+from engine.document import acts
+from engine.document.foreign import check_document
 from engine.errors import EngineError, ProjectError, RecipeError
-from engine.foreign import check_document
 from engine.types import Anchor, FrameRange, Point, Stroke, Take
 from tests.test_journal import blank, full
 

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import token_acts
+from engine.document import token_acts
+from engine.document.foreign import check_document
+from engine.document.project import Project, from_json, to_json
 from engine.errors import EngineError
-from engine.foreign import check_document
-from engine.material import Material
 from engine.methods.base import Segment
-from engine.project import Project, from_json, to_json
-from engine.segments import segment_key, shared_key
-from engine.token_view import found_tokens
+from engine.rendering.material import Material
+from engine.rendering.segments import segment_key, shared_key
+from engine.rendering.token_view import found_tokens
+from engine.store.workspace import Workspace
 from engine.tracking.trajectories import Found, write_found
 from engine.types import FrameRange, TokenChange
-from engine.workspace import Workspace
 from tests.test_journal import blank
 
 NAME: dict[str, Any] = {"frame": 3, "x": 10.0, "y": 11.0}

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.anchoring import FADE, locked
 from engine.backbones.shelf import Backbones
 from engine.methods.base import Context, Rendered, Segment, Shot
-from engine.shots import carried
+from engine.rendering.anchoring import FADE, locked
+from engine.rendering.shots import carried
 from engine.types import FrameRange
 from tests.drawn import drawn_clip
 from tests.test_methods import FRAMES, SEGMENTS, Setting

@@ -19,7 +19,6 @@ from engine.backbones.bundled_beside import BESIDE
 from engine.backbones.bundled_beside import edges_of as learnt_edges
 from engine.backbones.bundled_model import PREFIXES, BundledConfig, BundledModel
 from engine.backbones.shelf import Backbones
-from engine.choosing import spread
 from engine.diffusion.attention import AttentionSite
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.pairs import PairAttention, averaged, pairs
@@ -29,7 +28,8 @@ from engine.methods.anchorsync import Anchors, Editing, Interpolation, _between_
 from engine.methods.anchorsync_guides import control_video, edges_of, flow_back
 from engine.methods.base import Context, Prepared, Segment, Shot
 from engine.methods.cards import AnchorSyncConfig
-from engine.shots import carried
+from engine.motion.spacing import spread
+from engine.rendering.shots import carried
 from engine.types import Anchor, Edit, FrameRange
 from engine.world.draw import draw
 from engine.world.truth import flow

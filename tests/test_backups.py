@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import acts, backups
-from engine.backups import DAY, EVERY, HOUR, BackupClock, backups_of, is_due, make_backup, thinned
-from engine.journal import Journal
+from engine.document import acts
+from engine.store import backups
+from engine.store.backups import DAY, EVERY, HOUR, BackupClock, backups_of, is_due, make_backup, thinned
+from engine.store.journal import Journal
 from tests.test_journal import blank
 
 START = time.mktime((2026, 3, 2, 8, 0, 0, 0, 0, -1))

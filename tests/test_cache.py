@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import acts
-from engine.cache import cache_bytes, cache_entries, clean_cache, limit_cache
+from engine.document import acts
 from engine.editor import Editor
 from engine.progress import Progress
-from engine.render import dirty_segments, prepare_clip, propagate
-from engine.workspace import Workspace
+from engine.rendering.render import dirty_segments, prepare_clip, propagate
+from engine.store.cache import cache_bytes, cache_entries, clean_cache, limit_cache
+from engine.store.workspace import Workspace
 from tests.recipes import BOX, clip_in
 
 FRAMES = 6

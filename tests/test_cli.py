@@ -16,8 +16,8 @@ from PIL import Image
 from engine.editor import Editor
 from engine.interchange.davis import palette
 from engine.media.reader import open_video
-from engine.outputs import digest
-from engine.render import dirty_segments, spans_to_carry
+from engine.rendering.outputs import digest
+from engine.rendering.render import dirty_segments, spans_to_carry
 from tests.media_fixtures import read_barcode, write_drawn_stills
 from tests.recipes import FRAMES, cli, clip_in, edit_recipe, failed, write_recipe
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from engine.media.images import encode_png
-from engine.outputs import digest
+from engine.rendering.outputs import digest
 from tests.media_fixtures import Clip, write_drawn_clip
 from tests.recipes import box_in, cli, clip_in, edit_recipe, environment, failed, interrupt, start, write_recipe
 
@@ -122,7 +122,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_frames(place: P
 def full_disk(folder: Path, limit: int, *arguments: object) -> tuple[int, str]:
     """The command line where no file may become longer than `limit` bytes."""
     child = subprocess.run(
-        [sys.executable, "-m", "engine.cli", *map(str, arguments)],
+        [sys.executable, "-m", "engine.commands.cli", *map(str, arguments)],
         cwd=folder,
         env=environment(folder),
         capture_output=True,

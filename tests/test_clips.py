@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import pytest
 
-from engine import acts
-from engine.clips import AnotherClip, find_clip, mark_of
+from engine.document import acts
 from engine.editor import Editor
 from engine.errors import MediaError
 from engine.media import reader as media_reader
+from engine.store.clips import AnotherClip, find_clip, mark_of
 from tests.media_fixtures import Clip, write_drawn_clip
 
 FRAMES = 6

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.composite import clip_to_region, edit_region, inside, outside_difference, region_of_difference
-from engine.patches import apply_patch, make_patch
+from engine.rendering.patches import apply_patch, make_patch
 
 SIZE = (60, 80)
 

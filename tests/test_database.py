@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import acts, database, documents, project
-from engine.database import copy_database, file_system
+from engine.document import acts, project
+from engine.document.project import from_json, to_json
 from engine.errors import ProjectError
-from engine.journal import Journal
-from engine.project import from_json, to_json
+from engine.store import database, documents
+from engine.store.database import copy_database, file_system
+from engine.store.journal import Journal
 from tests.conftest import ROOT
 from tests.test_journal import blank, full
 
@@ -186,7 +187,7 @@ def test_a_project_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     maker = """
 import os, sqlite3, sys
 from pathlib import Path
-from engine import journal
+from engine.store import journal
 from tests.test_journal import blank
 left = int(sys.argv[2])
 def kill(*_):

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import acts
+from engine.document import acts
 from engine.editor import Editor
-from engine.entries import CheckedPack, Damaged, Entry, discard, is_whole, seal, unseal
 from engine.errors import ProjectError
 from engine.jobs import JobManager
-from engine.material import Material
 from engine.media.records import RecordWriter
 from engine.progress import Progress
-from engine.render import carry, dirty_segments, prepare_clip, propagate, spans_to_carry
+from engine.rendering.material import Material
+from engine.rendering.render import carry, dirty_segments, prepare_clip, propagate, spans_to_carry
+from engine.store.entries import CheckedPack, Damaged, Entry, discard, is_whole, seal, unseal
 from tests.recipes import BOX, clip_in
 
 FRAMES = 8

@@ -20,7 +20,7 @@ from engine.instant.preview import WAITERS, InstantPreview, ranges
 from engine.methods.base import Segment
 from engine.progress import Progress
 from engine.quality import doubt
-from engine.render import prepare_clip, read_motion
+from engine.rendering.render import prepare_clip, read_motion
 from engine.types import FrameRange
 from tests.drawn import Drawn, drawn_clip, psnr
 

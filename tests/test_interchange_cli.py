@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.cli import FORMS
+from engine.commands.cli import FORMS
 from engine.interchange.masks import union
 from engine.interchange.registry import MASK_FORMATS, TRACK_FORMATS, mask_format, mask_format_of, track_format
 from engine.media.reader import open_video

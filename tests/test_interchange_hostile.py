@@ -23,7 +23,7 @@ from engine.errors import EngineError, MediaError
 from engine.interchange import npz, tapvid, youtube_vis
 from engine.interchange.registry import MASK_FORMATS, TRACK_FORMATS, mask_format_of
 from engine.interchange.unpickle import array_of, load_pickle
-from engine.strict import parse_strict
+from engine.store.strict import parse_strict
 from tests.interchange_cases import discs, masks_of, same_alphas, three_tracks, video_of, write_text
 
 SIZE, RATE = (32, 48), Fraction(24)

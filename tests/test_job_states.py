@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from engine import jobs as module
 from engine.jobs import MAX_ATTEMPTS, JobManager
-from engine.journal import Journal
+from engine.store.journal import Journal
 from tests.test_journal import as_after_a_crash, blank
 
 ENDED = ("done", "failed", "cancelled", "interrupted")

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import batch
+from engine.commands import batch
+from engine.commands.recipe import read_recipe
+from engine.document.project import to_json
 from engine.editor import Editor
 from engine.errors import ProjectError
 from engine.jobs import Job, JobManager
-from engine.processes import Owner, started
 from engine.progress import Progress
-from engine.project import to_json
-from engine.recipe import read_recipe
+from engine.store.processes import Owner, started
 from tests.conftest import ROOT
 from tests.recipes import box_in, clip_in, edit_recipe, write_recipe
 

@@ -16,10 +16,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine import acts
+from engine.document import acts
+from engine.document.project import SCHEMA, Project, from_json, to_json
 from engine.errors import ProjectError
-from engine.journal import Journal
-from engine.project import SCHEMA, Project, from_json, to_json
+from engine.store.journal import Journal
 from engine.types import Edit, FrameRange, Subject, Take, Video
 from tests.conftest import ROOT
 
@@ -252,8 +252,8 @@ def test_taking_over_what_has_changed_meanwhile_asks_to_look_first(journal):
 OTHER = """
 import sys, time
 from pathlib import Path
-from engine import acts
-from engine.journal import Journal
+from engine.document import acts
+from engine.store.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 for frame in range(int(sys.argv[2])):
     stroke = dict(frame=frame % 40, subject=1, xy=[[1, 2]], radius=2)

@@ -47,10 +47,10 @@ def run_launch(root: Path, *arguments: str, cwd: Path | None = None) -> subproce
 @pytest.mark.parametrize(
     ("arguments", "module"),
     [
-        (["run", "r.json", "-o", "o.mp4"], "engine.cli run r.json -o o.mp4"),
-        (["render", "p"], "engine.cli render p"),
-        (["models"], "engine.cli models"),
-        (["doctor"], "engine.cli doctor"),
+        (["run", "r.json", "-o", "o.mp4"], "engine.commands.cli run r.json -o o.mp4"),
+        (["render", "p"], "engine.commands.cli render p"),
+        (["models"], "engine.commands.cli models"),
+        (["doctor"], "engine.commands.cli doctor"),
         (["bench", "scrub"], "tests.bench scrub"),
         (["clip.mp4", "--port", "1"], "app clip.mp4 --port 1"),
         ([], "app"),

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from engine import lock
 from engine.errors import Cancelled
-from engine.lock import FileLock
-from engine.processes import Owner, started
+from engine.store import lock
+from engine.store.lock import FileLock
+from engine.store.processes import Owner, started
 from tests.conftest import ROOT
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from engine.lock import FileLock
+from engine.store.lock import FileLock
 held = FileLock(Path(sys.argv[1]))
 print(held.take() is None, flush=True)
 time.sleep(60)

@@ -11,13 +11,14 @@ import pytest
 from app.panels import anchors
 from app.session import Session
 from app.store import SessionStore
-from engine import ProjectError, RecipeError, acts
+from engine import ProjectError, RecipeError
+from engine.document import acts
 from engine.editor import Editor
 from engine.errors import Cancelled
 from engine.media.reader import open_video
 from engine.media.writer import settings_for
 from engine.progress import Progress
-from engine.render import export, prepare_clip, propagate
+from engine.rendering.render import export, prepare_clip, propagate
 from engine.types import FrameRange
 from tests.bench.long_reuse import ANCHORS, approved_project, done_again
 from tests.media_fixtures import Clip, write_drawn_clip

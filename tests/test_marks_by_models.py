@@ -249,10 +249,10 @@ def test_what_a_model_says_comes_as_a_sentence(home: Path) -> None:
 
 
 def test_a_project_carries_by_the_model_that_it_names(home: Path, tmp_path: Path) -> None:
-    from engine import acts
+    from engine.document import acts
     from engine.editor import Editor
     from engine.progress import Progress
-    from engine.render import carry, prepare_clip, spans_to_carry
+    from engine.rendering.render import carry, prepare_clip, spans_to_carry
     from tests.recipes import clip_in
 
     editor = Editor.create(tmp_path / "project", clip_in(tmp_path, 10, size=(96, 128)))

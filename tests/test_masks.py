@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import Cancelled
 from engine.motion.steps import Steps
-from engine.segments import mask_spans
+from engine.rendering.segments import mask_spans
 from engine.tracking.masks import carry_masks
 from engine.types import FrameRange, Keyframe, Subject
 from tests.drawn import DrawnPictures, drawn_clip, jaccard, texture
@@ -113,7 +113,7 @@ def test_marks_outside_a_span_count_where_they_are_not_too_far_away(monkeypatch)
     project = two_subjects({0}, {30, 40})
     spans = {span.range: span for span in mask_spans(project, [], 2)}
     assert spans[FrameRange(30, 41)].reach == FrameRange(0, 41)
-    monkeypatch.setattr("engine.segments.OTHERS_WITHIN", (0, 29))
+    monkeypatch.setattr("engine.rendering.segments.OTHERS_WITHIN", (0, 29))
     assert mask_spans(project, [], 2)[1].reach == FrameRange(30, 41)
 
 

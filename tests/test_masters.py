@@ -16,11 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from engine import acts
 from engine.composite import deepened
+from engine.document import acts
 from engine.editor import Editor
 from engine.errors import MediaError
-from engine.masters import exported_frames, finished_frames, mattes
 from engine.media.convert import narrow, widen
 from engine.media.examine import ROOT
 from engine.media.formats import FORMATS, ExportSettings, settings_for
@@ -28,7 +27,8 @@ from engine.media.reader import open_video
 from engine.media.target import beside
 from engine.media.writer import write_clip
 from engine.progress import Progress
-from engine.render import export, prepare_clip, propagate
+from engine.rendering.masters import exported_frames, finished_frames, mattes
+from engine.rendering.render import export, prepare_clip, propagate
 from engine.types import FrameRange
 from tests.corpus import hdr, subtitled, transparent
 from tests.media_fixtures import HEIGHT, WIDTH, Clip, draw_frame, write_drawn_clip

@@ -16,7 +16,9 @@ import pytest
 
 from app.panels import source
 from app.store import SessionStore
-from engine import batch
+from engine.commands import batch
+from engine.commands.recipe import Recipe, read_recipe
+from engine.document.project import Project, from_json, to_json
 from engine.editor import Editor
 from engine.errors import RecipeError
 from engine.media.convert import DEEP, narrow, widen
@@ -24,8 +26,6 @@ from engine.media.describe import clip_remarks, damage_sentence, ranges_of
 from engine.media.pack import FramePack, build_pack
 from engine.media.reader import open_video
 from engine.media.tone import HLG, PEAK, PQ, WHITE, rolled_off, to_standard_range
-from engine.project import Project, from_json, to_json
-from engine.recipe import Recipe, read_recipe
 from engine.types import FrameRange
 from tests.corpus import CASES, anamorphic, hdr, interlaced, transparent
 from tests.media_fixtures import HEIGHT, WIDTH, Clip, draw_frame, read_barcode, write_drawn_clip, write_drawn_stills

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.anchoring import locked
 from engine.backbones.shelf import Backbones
 from engine.composite import edit_region, inside
 from engine.effects import checked_config
@@ -18,7 +17,8 @@ from engine.errors import Cancelled, MethodError
 from engine.methods import METHODS, method
 from engine.methods.base import Context, Segment, Shot
 from engine.motion.steps import Steps
-from engine.shots import carried
+from engine.rendering.anchoring import locked
+from engine.rendering.shots import carried
 from engine.types import Edit, FrameRange
 from tests.drawn import Drawn, DrawnPictures, drawn_clip, psnr
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from engine import acts, jobs
+from engine import jobs
+from engine.commands.recipe import check_recipe
+from engine.document import acts
+from engine.document.project import from_json, to_json
 from engine.editor import Editor
 from engine.errors import MethodError, RecipeError
 from engine.jobs import JobManager
-from engine.project import from_json, to_json
-from engine.recipe import check_recipe
 from engine.tracking.choice import MASK_TRACKERS, chosen, key_part
 from tests.test_jobs import project_in
 
@@ -124,8 +125,8 @@ def _wait(job: jobs.Job) -> None:
 
 
 def test_points_are_followed_by_whom_the_project_says(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
-    import engine.trails as trails
-    from engine import point_acts
+    import engine.rendering.trails as trails
+    from engine.document import point_acts
     from engine.progress import Progress
     from tests.test_trackers_by_models import Slide
 
@@ -142,9 +143,9 @@ def test_points_are_followed_by_whom_the_project_says(editor: Editor, monkeypatc
 
 
 def test_a_recipe_finds_a_subject_by_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine import batch
+    from engine.commands import batch
+    from engine.commands.recipe import read_recipe
     from engine.progress import Progress
-    from engine.recipe import read_recipe
     from tests.recipes import BOX, clip_in, edit_recipe, write_recipe
 
     monkeypatch.setenv("ANCHORLINE_HOME", str(tmp_path / "home"))

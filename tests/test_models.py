@@ -61,7 +61,7 @@ def models(*arguments: str, hub: FakeHub | None = None, **more: str) -> subproce
         "HF_HUB_DOWNLOAD_TIMEOUT": "5",
         **more,
     }
-    command = [sys.executable, "-m", "engine.cli", "models", *arguments]
+    command = [sys.executable, "-m", "engine.commands.cli", "models", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 

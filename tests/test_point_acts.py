@@ -7,20 +7,21 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from engine import acts, point_acts, trails
-from engine.batch import marked
+from engine.commands.batch import marked
+from engine.commands.recipe import Recipe, check_recipe
+from engine.document import acts, point_acts
+from engine.document.foreign import check_document
+from engine.document.project import from_json, to_json
 from engine.errors import EngineError, MediaError, ProjectError, RecipeError
-from engine.foreign import check_document
 from engine.interchange.registry import TRACK_FORMATS
 from engine.interchange.tracks import TrackSet, as_track_points
-from engine.journal import Journal
-from engine.material import Material
 from engine.progress import Progress
-from engine.project import from_json, to_json
-from engine.recipe import Recipe, check_recipe
+from engine.rendering import trails
+from engine.rendering.material import Material
 from engine.segmentation.strokes import draw_strokes
+from engine.store.journal import Journal
+from engine.store.workspace import Workspace
 from engine.types import FrameRange, Spot, Stroke, TrackPoint, Tracks
-from engine.workspace import Workspace
 from tests.drawn import DrawnPictures
 from tests.test_journal import blank
 from tests.test_points import hidden_clip

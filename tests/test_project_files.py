@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import acts
+from engine.document import acts
 from engine.editor import Editor
 from engine.errors import EngineError
 from engine.media.images import encode_png
 from engine.media.records import RecordReader, RecordWriter, covered
 from engine.media.writer import ExportSettings
 from engine.progress import Progress
-from engine.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
+from engine.rendering.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
+from engine.store.workspace import Workspace
 from engine.types import FrameRange
-from engine.workspace import Workspace
 from tests.recipes import BOX, clip_in
 
 FRAMES = 16

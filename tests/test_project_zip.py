@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import acts
+from engine.document import acts
+from engine.document.project import to_json
 from engine.editor import Editor
 from engine.errors import Cancelled, MediaError, ProjectError
 from engine.interchange.project_zip import import_project, is_zip, pack_project, unpack_project
-from engine.journal import Journal
-from engine.project import to_json
+from engine.store.journal import Journal
 from tests.media_fixtures import Clip, write_drawn_clip
 from tests.test_journal import full
 from tests.test_project_files import full_disk

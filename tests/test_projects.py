@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from engine import acts
-from engine.backups import make_backup
+from engine.document import acts
 from engine.editor import Editor
 from engine.errors import ProjectError
 from engine.progress import Progress
-from engine.projects import copy_project, summary_of
-from engine.render import dirty_segments, prepare_clip, propagate
+from engine.rendering.render import dirty_segments, prepare_clip, propagate
+from engine.store.backups import make_backup
+from engine.store.projects import copy_project, summary_of
 from tests.media_fixtures import Clip, write_drawn_clip
 from tests.recipes import BOX
 from tests.test_project_files import full_disk

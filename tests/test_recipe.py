@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from engine import batch
+from engine.commands import batch
+from engine.commands.recipe import parse_strict, rate_of, read_recipe
 from engine.errors import EngineError, RecipeError
 from engine.media.images import decode_png, encode_png
 from engine.progress import Progress
-from engine.recipe import parse_strict, rate_of, read_recipe
 from tests.media_fixtures import write_drawn_stills
 from tests.recipes import BOX, clip_in, edit_recipe, write_recipe
 

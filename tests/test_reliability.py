@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import acts
-from engine.journal import Journal
+from engine.document import acts
+from engine.store.journal import Journal
 from tests.bench import kills
 from tests.bench.harness import percentile
 from tests.bench.reliability import make_project, next_version

@@ -6,9 +6,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import acts
-from engine.project import Project
-from engine.segments import mask_spans, plan, segment_key
+from engine.document import acts
+from engine.document.project import Project
+from engine.rendering.segments import mask_spans, plan, segment_key
 from engine.types import FrameRange, Keyframe, Take
 from tests.test_journal import blank
 

@@ -14,8 +14,8 @@ from app import routes
 from app.session import Session
 from app.store import SessionStore
 from engine import EngineError, ProjectError, RecipeError, backups_of
-from engine.backups import make_backup
 from engine.interchange.project_zip import pack_project
+from engine.store.backups import make_backup
 from tests.media_fixtures import Clip, write_drawn_clip
 
 
@@ -219,6 +219,6 @@ def test_listing_projects_reads_no_document_of_an_open_one(stores, clip, monkeyp
     def never(*args, **more):
         raise AssertionError("a document was read from the disk")
 
-    monkeypatch.setattr("engine.projects.Journal", never)
+    monkeypatch.setattr("engine.store.projects.Journal", never)
     session.do("rename", {"name": "After"})
     assert [one.name for _, one in store.summaries()] == ["After"]

@@ -24,15 +24,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from engine.device import one_thread
+from engine.document.project import from_json
 from engine.errors import Cancelled, EngineError
 from engine.instant.chains import Chains
 from engine.instant.pictures import QuickPictures, as_jpeg
-from engine.lock import FileLock
-from engine.material import Material
 from engine.methods.base import Segment
-from engine.project import from_json
+from engine.rendering.material import Material
+from engine.store.lock import FileLock
+from engine.store.workspace import Workspace
 from engine.types import FrameIndex, FrameRange
-from engine.workspace import Workspace
 
 NICENESS = 5
 REACH = 24

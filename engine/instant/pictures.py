@@ -18,12 +18,12 @@ import numpy as np
 from engine.composite import edit_region, region_of_difference
 from engine.errors import MethodError
 from engine.instant.chains import Chains
-from engine.material import Material
 from engine.media.images import decode_png
 from engine.methods import card, method
 from engine.methods.base import Context, Segment, Shot
 from engine.motion.flow import Window, sample, upsample, upsample_positions
-from engine.segments import shots
+from engine.rendering.material import Material
+from engine.rendering.segments import shots
 from engine.types import FrameIndex, FrameRange
 
 SHORT_SIDE = 360

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from engine.material import Material
-from engine.processes import child_environment
-from engine.project import Project, to_json
+from engine.document.project import Project, to_json
+from engine.rendering.material import Material
+from engine.store.processes import child_environment
 from engine.types import FrameIndex
 
 MOST_BYTES = 48 * 2**20

@@ -17,13 +17,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.database import DATABASE, copy_database
-from engine.documents import rewrite
+from engine.document.foreign import check_document
 from engine.errors import MediaError, ProjectError, RecipeError
-from engine.foreign import check_document
-from engine.journal import Journal
+from engine.store.database import DATABASE, copy_database
+from engine.store.documents import rewrite
+from engine.store.journal import Journal
 
-# What belongs to a project (engine/workspace.py); a zip made by hand may hold the cache and exports too: left out.
+# What belongs to a project (engine/store/workspace.py); a zip made by hand may hold the cache and exports too: left out.
 WANTED = re.compile(r"^(project\.db(-wal|-shm)?|objects/[0-9a-f]{2}/[0-9a-f]{64}|media/[^/\\]{1,255}(/[^/\\]{1,255})?)$")
 LEFT_OUT = re.compile(r"^(cache|exports|backups)/|/$|^(project\.lock|clips\.json|\.DS_Store)$|^__MACOSX/")
 OBJECT = re.compile(r"^objects/[0-9a-f]{2}/([0-9a-f]{64})$")

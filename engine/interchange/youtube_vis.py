@@ -18,7 +18,7 @@ from engine.errors import MediaError
 from engine.interchange.coco import mask_of, rle_of
 from engine.interchange.files import read_text, whole
 from engine.interchange.masks import INSIDE, MAX_FRAME, MAX_SUBJECT, Alphas, Masks, check_mask_size
-from engine.strict import parse_strict
+from engine.store.strict import parse_strict
 from engine.types import FrameIndex, Video
 
 NUMBER = re.compile(r"([0-9]{1,9})\.[A-Za-z0-9]+$")

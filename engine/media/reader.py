@@ -46,7 +46,7 @@ def open_video(
     """Opens a clip: a file, a folder of stills, or one numbered still of a sequence.
 
     `known` is what was found in the same clip before: its frame table is trusted after the content was compared, or when
-    the caller says that the file is `unchanged` (engine/clips.py: same size, time and inode). A file that is not known is
+    the caller says that the file is `unchanged` (engine/store/clips.py: same size, time and inode). A file that is not known is
     first looked at in a child process with limits (see `examine`).
     `rate` (frames per second) is for sources that have none: stills and raw streams. `deinterlace` makes whole frames of
     interlaced ones; a `known` clip is read as it was before.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.processes import alive
+from engine.store.processes import alive
 
 PART, ASIDE = ".part-", ".aside-"
 LONGEST = 120  # bytes of the target's name in the hidden one, which must not become too long

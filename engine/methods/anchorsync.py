@@ -2,7 +2,7 @@
 Video Editing"). Only the abstract is public, so every choice below it is ours.
 
     abstract                                                       here
-    sparse anchor frames                                           anchors_of (engine/choosing.py)
+    sparse anchor frames                                           anchors_of (engine/motion/spacing.py)
     (A) anchors edited jointly by a progressive denoising          edit_anchors, pairs (diffusion/pairs.py), Structure
     (B) the frames between them interpolated under multimodal      Interpolation, control_video
         guidance
@@ -31,7 +31,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.choosing import spread
 from engine.composite import inside
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.instruct import Scales, area_of, branches, scales_of, weighed
@@ -41,6 +40,7 @@ from engine.errors import MethodError
 from engine.methods.anchorsync_guides import control_video, edges_of, flow_back
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.methods.cards import AnchorSyncConfig as Config
+from engine.motion.spacing import spread
 from engine.types import Edit, FrameIndex, FrameRange
 
 VIDEO_AREA = 832 * 480
@@ -56,7 +56,7 @@ TOGETHER = 8
 
 def anchors_of(shot: Shot, config: Any) -> list[FrameIndex]:
     """The frames to edit together, the first and last of the shot among them: approved ones and those put by hand, where there
-    are any, else approved ones and what engine/choosing.py chooses."""
+    are any, else approved ones and what engine/motion/spacing.py chooses."""
     by_hand = {anchor.frame for anchor in shot.edit.anchors if not anchor.chosen and anchor.frame in shot.span}
     if by_hand:
         return sorted({shot.span.start, shot.span.stop - 1} | set(shot.anchors) | by_hand)

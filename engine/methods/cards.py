@@ -14,7 +14,7 @@ class Card:
     """`where`: module:class. `texts`: the fields of the edit that it reads, which the panel shows.
 
     `anchors`: it works between approved anchors and needs one; otherwise it edits by text, and anchors guide it.
-    `exact`: it keeps approved anchors and everything outside the region itself; otherwise engine/anchoring.py does.
+    `exact`: it keeps approved anchors and everything outside the region itself; otherwise engine/rendering/anchoring.py does.
     `shares`: its `prepare` does work that all segments of a shot share.
     `takes`: it can make a take of a single frame. `spots`: frames that are anchors without an approved take are edited too.
     `tracks`: it reads the user's tracked points, and finds anchor tokens that the user may change.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from engine.errors import MethodError
 from engine.models import model
-from engine.processes import child_environment
+from engine.store.processes import child_environment
 
 STOPPING = 5.0  # seconds that a stopped process has to leave things in order
 

@@ -17,7 +17,7 @@ from engine.errors import MethodError
 from engine.models.fetch import sha256_of
 from engine.models.forms import check_form, first_not_finite, kind_of
 from engine.models.store import home
-from engine.processes import child_environment
+from engine.store.processes import child_environment
 
 if TYPE_CHECKING:
     import torch

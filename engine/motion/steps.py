@@ -15,11 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engine.entries import Damaged, seal, unseal
 from engine.errors import MediaError
+from engine.media.pictures import Pictures
 from engine.media.records import RecordReader, RecordWriter
 from engine.motion.flow import DenseFlow, motion_size
-from engine.pictures import Pictures
+from engine.store.entries import Damaged, seal, unseal
 from engine.types import FrameIndex, FrameRange
 
 FINENESS = 32  # steps per px

@@ -21,9 +21,9 @@ import numpy as np
 from engine.device import chosen_device
 from engine.errors import MethodError
 from engine.models import folder_of, is_here
-from engine.processes import child_environment
 from engine.segmentation import FINDERS
 from engine.segmentation.prompts import image_digest
+from engine.store.processes import child_environment
 from engine.types import Point
 
 PATIENCE = 900.0  # seconds for one answer: loading a large model on a slow disk takes minutes

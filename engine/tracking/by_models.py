@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from engine.errors import MethodError
-from engine.pictures import Pictures
+from engine.media.pictures import Pictures
 from engine.tracking.points import Stretch, Trail
 from engine.types import FrameIndex
 

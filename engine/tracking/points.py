@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.pictures import Pictures
+from engine.media.pictures import Pictures
 from engine.tracking.walk import Views, Walk
 from engine.types import FrameIndex, FrameRange, Spot, Tracks
 

@@ -1,4 +1,4 @@
-"""Recipes on drawn clips, run as a user runs them: `engine.cli run`, in a process of its own."""
+"""Recipes on drawn clips, run as a user runs them: `engine.commands.cli run`, in a process of its own."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run_recipe(task: Task, anchors: list[int], executor: str = "serial") -> dict
         path.write_text(json.dumps(recipe), encoding="utf-8")
         options = ["-o", str(out), "--report", str(report), "--executor", executor]
         # Scratch files go where the clip is, so that nothing stays behind even when the run is killed.
-        run_command([sys.executable, "-P", "-m", "engine.cli", "run", str(path), *options], place)
+        run_command([sys.executable, "-P", "-m", "engine.commands.cli", "run", str(path), *options], place)
         return json.loads(report.read_text("utf-8"))
 
 

@@ -49,8 +49,8 @@ class Tally:
 
 def act_for_ever(folder: Path, acks: Path, seed: int) -> None:
     """Strokes, clicks, drags, undo and redo, pictures; the name of the document counts the acts."""
-    from engine import acts
-    from engine.journal import Journal
+    from engine.document import acts
+    from engine.store.journal import Journal
 
     random.seed(seed)
     journal = Journal(folder)
@@ -80,7 +80,7 @@ def act_for_ever(folder: Path, acks: Path, seed: int) -> None:
 
 def kill_journals(folder: Path, rounds: int, seed: int = 0) -> Tally:
     """Kills acting processes one after the other on one project; what they acknowledged must be there each time."""
-    from engine.journal import Journal
+    from engine.store.journal import Journal
     from tests.test_journal import blank
 
     tally, chance, acks = Tally(), random.Random(seed), folder / "acks"
@@ -108,7 +108,7 @@ def kill_journals(folder: Path, rounds: int, seed: int = 0) -> Tally:
 
 def _look_at_journal(folder: Path, acknowledged: int, tally: Tally) -> None:
     from engine.errors import EngineError
-    from engine.journal import Journal
+    from engine.store.journal import Journal
 
     try:
         journal = Journal(folder)
@@ -216,7 +216,7 @@ def finished_segments(project: Path) -> int:
 
 
 def render_command(project: Path, out: Path, executor: str, *more: str) -> list[str]:
-    command = [sys.executable, "-P", "-m", "engine.cli", "render", str(project), "-o", str(out), "--executor", executor]
+    command = [sys.executable, "-P", "-m", "engine.commands.cli", "render", str(project), "-o", str(out), "--executor", executor]
     return [*command, "--report", str(out.with_suffix(".json")), *more]
 
 

@@ -88,7 +88,7 @@ def _ran(method: str, count: int, seed: int) -> tuple[float, int]:
         }
         (folder / "recipe.json").write_text(json.dumps(recipe), "utf-8")
         options = ["-o", str(folder / "out.mp4"), "--report", str(folder / "report.json")]
-        run_command([sys.executable, "-P", "-m", "engine.cli", "run", str(folder / "recipe.json"), *options], place)
+        run_command([sys.executable, "-P", "-m", "engine.commands.cli", "run", str(folder / "recipe.json"), *options], place)
         report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
     seconds = sum(report["seconds"].get(phase, 0.0) for phase in ("Preparing the edit", "Propagating"))
     return seconds / count, report["peak_rss_bytes"]

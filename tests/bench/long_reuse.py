@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from engine import acts
+from engine.document import acts
 from engine.editor import Editor
 from engine.methods.cards import AnchorSyncConfig
 from engine.progress import Progress
-from engine.render import carry, prepare_clip, propagate, spans_to_carry
+from engine.rendering.render import carry, prepare_clip, propagate, spans_to_carry
 from tests.bench.harness import Figure, Report
 from tests.recipes import BOX, clip_in
 

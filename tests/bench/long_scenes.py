@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.anchoring import locked
 from engine.backbones.shelf import Backbones
 from engine.methods import card, method
 from engine.methods.base import Context, Segment, Shot
 from engine.motion.steps import Steps
-from engine.shots import carried
+from engine.rendering.anchoring import locked
+from engine.rendering.shots import carried
 from engine.types import Edit, FrameIndex, FrameRange
 from engine.world.checkers import check
 from engine.world.draw import draw

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from engine.media.pack import FramePack, build_pack
+from engine.media.pictures import Pictures
 from engine.media.reader import open_video
-from engine.pictures import Pictures
 from engine.tracking.points import track_points
 from engine.types import FrameRange, Tracks
 from engine.world.draw import PHOTO, frames

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import acts, batch
+from engine.commands import batch
+from engine.commands.recipe import read_recipe
+from engine.document import acts
 from engine.editor import Editor
-from engine.journal import Journal
 from engine.progress import Progress
-from engine.recipe import read_recipe
+from engine.store.journal import Journal
 from tests.bench import kills, media_corpus
 from tests.bench.editor import editor_server
 from tests.bench.harness import Figure, Report, environment, percentile, say
@@ -235,9 +236,9 @@ def _exports(report: Report, folder: Path, project: Path, wanted: kills.Rendered
 
 def _refuses_on_a_full_disk(project: Path, out: Path, most: int) -> bool:
     """Whether an export on a disk that takes `most` bytes of a file ends with one sentence about room."""
-    limits = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most})); sys.argv[0] = 'engine.cli'; "
+    limits = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most})); "
     command = [*kills.render_command(project, out, "serial", "--force")[4:]]
-    code = f"{limits}from engine.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = f"{limits}from engine.commands.cli import main; sys.exit(main(sys.argv[1:]))"
     ran = subprocess.run([sys.executable, "-c", code, *command], env=environment(), capture_output=True, text=True)
     said = ran.stderr.strip().splitlines()[-1:] or [""]
     return ran.returncode == 1 and ("free" in said[0] or "room" in said[0])

@@ -1,0 +1,1 @@
+"""The document: one frozen value, and the pure acts that change it."""

@@ -1,0 +1,80 @@
+"""What a method is given of a project: the shot with its frames, masks and takes, and how to work on it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from engine.media.reader import FrameReader
+from engine.methods import card, method
+from engine.methods.base import Context, Rendered, Segment, Shot
+from engine.progress import Step
+from engine.rendering.material import Material
+from engine.rendering.segments import shared_key
+from engine.rendering.trails import found_tracks
+from engine.types import FrameIndex, FrameRange, Tracks
+
+FRAMES_KEPT = 4
+
+
+def shot_of(material: Material, shot: FrameRange) -> Shot:
+    """The part of a shot inside the project's range, with what the edit has there."""
+    span, edit = shot.meet(material.project.range), material.project.edit
+    return Shot(
+        frames=Recent(material.reader),
+        steps=material.steps,
+        size=material.project.video.size,
+        span=span,
+        anchors=tuple(sorted(anchor.frame for anchor in edit.approved if anchor.frame in span)),
+        region=material.region,
+        alpha=material.alpha,
+        take=material.take,
+        tracks=lambda: _tracks(material),
+        edit=edit,
+        subjects=tuple(subject.id for subject in material.project.edited_subjects()),
+    )
+
+
+def context_of(material: Material, shot: FrameRange, scratch: Path, step: Step, warnings: list[str]) -> Context:
+    """What is said goes into `warnings`, each sentence once."""
+
+    def warn(sentence: str) -> None:
+        if sentence not in warnings:
+            warnings.append(sentence)
+
+    store = material.workspace.prepared(shared_key(material.project, material.cuts, shot))
+    material.backbones.warn = warn
+    return Context(step, material.project.edit.seed, scratch, store, material.backbones, warn=warn, carry=carried)
+
+
+def carried(shot: Shot, segment: Segment, context: Context) -> Rendered:
+    """Motion propagation as other methods use it: every frame of the segment from the takes at its ends."""
+    motion = method("motion")
+    return motion.render(shot, segment, motion.prepare(shot, card("motion").Config(), context), context)
+
+
+class Recent:
+    """Source frames for a method, the last ones kept: what it has just been given is not decoded again to check it."""
+
+    def __init__(self, reader: FrameReader) -> None:
+        self._reader = reader
+        self._kept: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
+
+    def get(self, frame: FrameIndex) -> np.ndarray:
+        kept = self._kept.get(frame)
+        return self._reader.get(frame) if kept is None else kept
+
+    def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
+        for frame, picture in zip(span, self._reader.frames(span), strict=True):
+            self._kept[frame] = picture
+            if len(self._kept) > FRAMES_KEPT:
+                self._kept.popitem(last=False)
+            yield picture
+
+
+def _tracks(material: Material) -> Tracks | None:
+    found = found_tracks(material)
+    return None if found is None else found.tracks
