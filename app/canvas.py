@@ -17,7 +17,7 @@ CANVAS_TEMPLATE = '<div class="al-editor" tabindex="0" role="application" aria-l
 # The quoted names become event listeners of the component: canvas.changed(fn, …) and so on.
 CANVAS_SCRIPT = f"""
 /* events: 'changed' 'frame' 'run' 'carry' */
-import('{STATIC}editor.js').then((module) => module.mount(element, {{ trigger, props, watch }}));
+import('{STATIC}mount.js').then((module) => module.mount(element, {{ trigger, props, watch }}));
 """
 
 TIMELINE_TEMPLATE = '<div class="al-timeline" tabindex="0" role="application" aria-label="Timeline"></div>'

@@ -89,11 +89,11 @@ export const COMMANDS = {
   zoom: (editor, factor) => editor.stage.zoom(factor),
   zoomFit: (editor) => editor.stage.fitPicture(),
 
-  undo: (editor) => editor.undo(),
-  redo: (editor) => editor.redo(),
-  carry: (editor) => editor.request("carry"),
-  run: (editor) => editor.request("run"),
-  cancelJob: (editor) => editor.cancelJob(),
+  undo: (editor) => editor.work.undo(),
+  redo: (editor) => editor.work.redo(),
+  carry: (editor) => editor.work.request("carry"),
+  run: (editor) => editor.work.request("run"),
+  cancelJob: (editor) => editor.work.cancelJob(),
   help: (editor) => editor.help.toggle(),
   escape: (editor) => editor.escape(),
 };

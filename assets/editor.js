@@ -10,7 +10,7 @@ import { Api } from "./api.js";
 import { COMMANDS } from "./commands.js";
 import { make } from "./dom.js";
 import { instantPreview, REMARKS } from "./instant.js";
-import { chordOf, shortcutFor, takesShortcuts } from "./keys.js";
+import { Keyboard } from "./keyboard.js";
 import { Marking } from "./marking.js";
 import { MaskStore } from "./masks.js";
 import { HelpSheet, Notices } from "./notices.js";
@@ -21,11 +21,13 @@ import { editedAt, Pictures } from "./pictures.js";
 import { Playback } from "./playback.js";
 import { Poll } from "./poll.js";
 import { HoverPreview } from "./preview.js";
+import { sceneOf } from "./scene.js";
 import { Seeker } from "./seeker.js";
 import { FrameSource } from "./source.js";
 import { Stage } from "./stage.js";
-import { BRUSHES, Pointer } from "./tools.js";
+import { Pointer } from "./tools.js";
 import { TrackStore } from "./tracks.js";
+import { Work } from "./work.js";
 
 const BASE = new URL("../", import.meta.url).href; // this file is served from <data plane>/static/
 const REST_MS = 150;
@@ -58,7 +60,8 @@ export class Editor extends EventTarget {
       draw: (frame, pictures) => this.#draw(frame, pictures),
       failed: (frame, error) => this.notices.warn(`Frame ${frame} cannot be shown (${error.message}); try again, or reopen the clip.`),
     });
-    document.addEventListener("keydown", (event) => this.#key(event));
+    this.work = new Work(this);
+    this.keyboard = new Keyboard(this);
     this.changed("state");
   }
 
@@ -246,28 +249,8 @@ export class Editor extends EventTarget {
 
   // ---- what is drawn over the picture ----------------------------------------------------------------------------
 
-  scene() {
-    const { view, frame, tool, cursor } = this;
-    const keyframes = [];
-    for (const subject of this.showMasks ? view.subjects : []) {
-      const keyframe = subject.keyframes.find((one) => one.frame === frame);
-      if (keyframe) keyframes.push({ subject, keyframe, current: subject.id === view.subject });
-    }
-    const round = cursor && (BRUSHES.includes(tool) || tool === "paint");
-    return {
-      keyframes,
-      ...{ lasso: this.lasso, dragged: this.dragged, tracks: this.showMasks ? this.tracks.scene(view, frame) : [] },
-      pending: this.pending.filter((point) => point.frame === frame),
-      selection: this.selection,
-      draft: this.draft,
-      colour: this.subject()?.colour ?? "#ffffff",
-      brush: round ? { ...cursor, radius: this.radius } : null,
-      wipe: this.mode === "wipe" ? this.wipe : null,
-    };
-  }
-
   drawMarks() {
-    if (this.view) this.stage.drawMarks(this.scene());
+    if (this.view) this.stage.drawMarks(sceneOf(this));
   }
 
   /** Changes state that only the page knows (tool options, selection …) and redraws what depends on it. */
@@ -294,57 +277,7 @@ export class Editor extends EventTarget {
     this.set({ selection });
   }
 
-  // ---- work ------------------------------------------------------------------------------------------------------
-
-  undo() {
-    if (this.tool === "paint" && this.paint?.undo()) return this.changed("state");
-    return this.view?.can_undo ? this.#travel("undo", "Undone") : this.notices.say("There is nothing to undo.");
-  }
-
-  redo() {
-    return this.view?.can_redo ? this.#travel("redo", "Done again") : this.notices.say("There is nothing to redo.");
-  }
-
-  /** What changed must be seen: goes to the frame that it was about, and says what it was. */
-  async #travel(name, verb) {
-    const went = (await this.act(name))?.went;
-    if (!went) return;
-    const elsewhere = went.frame !== null && went.frame < this.view.clip.frames && went.frame !== this.frame;
-    if (elsewhere) this.seek(went.frame);
-    this.notices.say(`${verb}: ${went.label}${elsewhere ? ` (frame ${went.frame})` : ""}`);
-  }
-
-  /** Asks the page's Python side for a job: "run" or "carry". */
-  request(job) {
-    this.trigger(job, {});
-    this.poll.hurry();
-  }
-
-  async cancelJob() {
-    const job = this.view?.job;
-    if (!job || !["queued", "running"].includes(job.state)) return;
-    try {
-      await this.api.cancel(job.id);
-      this.poll.soon();
-    } catch (error) {
-      this.notices.warn(error.message);
-    }
-  }
-
-  // ---- keys ------------------------------------------------------------------------------------------------------
-
-  #key(event) {
-    if (event.defaultPrevented || event.isComposing || !this.view) return;
-    const chord = chordOf(event);
-    const row = shortcutFor(chord);
-    const roots = [this.root, ...document.querySelectorAll(".al-timeline")];
-    if (!row || !takesShortcuts(event.target, chord, roots)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.run(row.command, row.argument, event);
-  }
-
-  /** Runs a command of the shortcut table. */
+  /** Runs a command of the registry. */
   run(command, argument, event) {
     if (this.view) COMMANDS[command](this, argument, event);
   }
@@ -354,47 +287,4 @@ export class Editor extends EventTarget {
     if (this.help.open) this.help.close();
     else if (!this.notices.dismiss()) this.select(null);
   }
-}
-
-function loadStyle() {
-  const href = new URL("editor.css", import.meta.url).href;
-  if (document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
-  const link = make("link", { rel: "stylesheet", href });
-  return new Promise((resolve, reject) => {
-    link.addEventListener("load", resolve);
-    link.addEventListener("error", () => reject(new Error(`${href} cannot be loaded`)));
-    document.head.append(link);
-  });
-}
-
-/** Builds the editor inside a gr.HTML component whose value is {project, rev, cmd}. */
-export async function mount(element, { trigger, props, watch }) {
-  await loadStyle();
-  const editor = new Editor(element.querySelector(".al-editor"), trigger);
-  window.anchorline = editor;
-  let done = "";
-  const apply = async () => {
-    const { project, rev, cmd } = props.value ?? {};
-    if (!project) return;
-    try {
-      if (project !== editor.project) await editor.open(project);
-      else if (editor.view && rev !== editor.view.rev) await editor.refresh();
-      editor.poll.hurry(); // Python wrote the value: a job may have been started
-      if (cmd && JSON.stringify([cmd, rev]) !== done) obey(editor, cmd);
-      done = JSON.stringify([cmd ?? null, rev]);
-    } catch (error) {
-      editor.notices.warn(error.message);
-    }
-  };
-  watch("value", apply);
-  await apply(); // the value may have come before this file did
-  document.dispatchEvent(new Event("anchorline:ready"));
-}
-
-/** What Python may ask for: {seek: frame}, {mode: name}, {tool: name}, {say: sentence}. */
-function obey(editor, { seek, mode, tool, say }) {
-  if (seek !== undefined) editor.seek(seek);
-  if (mode) editor.setMode(mode);
-  if (tool) editor.setTool(tool);
-  if (say) editor.notices.say(say);
 }

@@ -121,7 +121,7 @@ function outline(pen, path, colour, width, dash) {
   pen.setLineDash([]);
 }
 
-/** All marks of the current frame. `scene` is what Editor.scene() returns. */
+/** All marks of the current frame. `scene` is what scene.js makes. */
 export function drawMarks(pen, scene, view) {
   for (const { subject, keyframe, current } of scene.keyframes) {
     if (keyframe.box && !(current && scene.draft)) {
