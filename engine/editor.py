@@ -6,12 +6,7 @@ Every change goes through `Editor.act`: a pure function of engine/document/acts.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +14,12 @@ import numpy as np
 from engine.composite import clip_to_region, outside_difference, region_of_difference
 from engine.document import acts
 from engine.document.project import Project
+from engine.editing.marking import Marking
 from engine.effects import apply_effect
-from engine.errors import MediaError, MethodError, ProjectError
+from engine.errors import MediaError, ProjectError
 from engine.media.images import decode_png, encode_png, fit_image
-from engine.media.reader import FrameReader, open_video
-from engine.rendering.material import Material
-from engine.segmentation import BY_MODELS, Segmenter, keyframe_mask, segmenter, segmenter_names
-from engine.store import clips
-from engine.store.journal import Journal
-from engine.store.workspace import Workspace
-from engine.types import Edit, FrameIndex, FrameRange, Keyframe, Point, Subject, Take, Video
+from engine.types import FrameIndex, Take
 
-PLAIN_NAMES = ("frames", "video", "clip", "images", "input", "source")
 CODEC_NOISE = 2  # levels; smaller differences outside the region are no edit
 
 
@@ -38,235 +27,8 @@ class OutsideRegion(ProjectError):
     """A take changes pixels outside the edit region: the user must choose to grow the region or to clip the take."""
 
 
-class Editor:
+class Editor(Marking):
     """One opened project. `rev` counts its versions."""
-
-    def __init__(self, folder: Path, segmenter_name: str = "auto") -> None:
-        self.workspace = Workspace(folder)
-        self.journal = Journal(folder)
-        self.segmenter_name = segmenter_name
-        """Who makes masks from clicks; `use_segmenter` changes it."""
-        self._lock = threading.RLock()
-        self._reader: FrameReader | None = None
-        self._reads = ""
-        self.changed: Callable[[], None] = lambda: None
-        """Called after every act, undo and redo, once it is on disk."""
-        self._material: tuple[int, bool, Material] | None = None
-        self._bases: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
-
-    @classmethod
-    def create(
-        cls,
-        folder: Path,
-        clip: Path,
-        name: str = "",
-        *,
-        video: Video | None = None,
-        deinterlace: bool = False,
-        segmenter_name: str = "auto",
-    ) -> Editor:
-        """A new project on a clip (a video file, or a folder of stills); `video` is what was found in it, if it was looked at.
-
-        Raises:
-            MediaError: the clip cannot be read.
-            ProjectError: the folder cannot be used.
-        """
-        mark = clips.mark_of(clip)
-        if video is None:
-            with open_video(clip, deinterlace=deinterlace) as reader:
-                video = reader.video
-        resolved = Path(video.path)
-        if resolved.is_relative_to(folder.resolve()):
-            video = replace(video, path=resolved.relative_to(folder.resolve()).as_posix())
-        subject = Subject(1, "Subject 1", acts.SUBJECT_COLOURS[0])
-        # "frames" or "video" in a folder of their own say less than the folder.
-        found = clip.resolve()
-        stem = found.parent.name if found.stem.lower() in PLAIN_NAMES and found.parent.name else found.stem
-        title = acts.clean_name(name) or acts.clean_name(stem) or "Clip"
-        Journal.create(folder, Project(title, video, FrameRange(0, video.frames), (subject,), (), (Edit(),))).close()
-        clips.note_clip(Workspace(folder), video, mark=mark)
-        return cls(folder, segmenter_name)
-
-    # --- the document -------------------------------------------------------------------------------------
-
-    @property
-    def project(self) -> Project:
-        return self.journal.project
-
-    @property
-    def rev(self) -> int:
-        return self.journal.rev
-
-    @property
-    def why_read_only(self) -> str:
-        """A sentence while the project may not be changed here, else ""."""
-        return self.journal.why_read_only
-
-    def act(self, function: Callable[..., Project], label: str, merge: str | None = None, /, **args: Any) -> Project:
-        """Applies a pure act, derives what follows from it, writes it down."""
-        with self._lock:
-            self.journal.check_writable()
-            place = args.get("to", args.get("frame"))
-            return self.commit(function(self.project, **args), label, merge, place=place)
-
-    def commit(self, project: Project, label: str, merge: str | None = None, *, place: FrameIndex | None = None) -> Project:
-        """Writes a document that several acts have made, as one item of undo about the frame `place`."""
-        with self._lock:
-            if project is self.project:
-                return project
-            project = self.journal.record(self._derived(project), label, merge, place)
-            self.changed()
-            return project
-
-    def undo(self) -> Project:
-        """`journal.moved` then says what was taken back and on which frame."""
-        return self._moved(self.journal.undo)
-
-    def redo(self) -> Project:
-        return self._moved(self.journal.redo)
-
-    def _moved(self, move: Callable[[], Project]) -> Project:
-        with self._lock:
-            project = move()
-            self.changed()
-            return project
-
-    @property
-    def material(self) -> Material:
-        """The files of the current version."""
-        with self._lock:
-            rev = self.rev
-            if self._material is None or self._material[0] != rev or not self._material[1] or self._material[2].outdated:
-                material = Material(self.workspace, self.project, lambda: self.reader)
-                self._material = (rev, bool(material.pack and material.pack.complete), material)
-            return self._material[2]
-
-    @property
-    def reader(self) -> FrameReader:
-        """Raises MediaError while the clip is gone or has changed."""
-        with self._lock:
-            video = self.project.video
-            if self._reader is None or self._reads != video.digest:
-                reader = clips.open_clip(self.workspace, video)
-                if self._reader is not None:
-                    self._reader.close()
-                self._reader, self._reads = reader, video.digest
-            return self._reader
-
-    def relink(self, place: Path, *, accept: bool = False) -> Project:
-        """Says where the clip is now: the file, or a folder to search. `accept` takes another clip with the same frames
-        in its stead, as an item of undo.
-
-        Raises:
-            clips.AnotherClip: it is another clip, and was not accepted.
-            MediaError: it is not there, cannot be read, or has other frames.
-        """
-        with self._lock:
-            self.journal.check_writable()
-            try:
-                clips.relink(self.workspace, self.project.video, place)
-                return self.project
-            except clips.AnotherClip:
-                if not accept:
-                    raise
-            mark = clips.mark_of(place)
-            video = clips.new_version(self.project.video, place)
-            clips.note_clip(self.workspace, video, mark=mark, path=Path(video.path))
-            return self.commit(replace(self.project, video=video), "Replace clip")
-
-    def picture(self, frame: FrameIndex) -> np.ndarray:
-        """(H, W, 3) uint8 source frame."""
-        with self._lock:
-            return self.reader.get(frame)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._reader is not None:
-                self._reader.close()
-            self.journal.close()
-
-    # --- segment ------------------------------------------------------------------------------------------
-
-    def _derived(self, project: Project) -> Project:
-        """The document with the mask of every keyframe whose marks changed."""
-        open_keys = [key for key in project.keyframes if key.mask is None]
-        derived = {(key.frame, key.subject): self._segment(key) for key in open_keys}
-        if not derived:
-            return project
-        keyframes = tuple(derived.get((key.frame, key.subject), key) for key in project.keyframes)
-        return replace(project, keyframes=keyframes)
-
-    def _segment(self, key: Keyframe) -> Keyframe:
-        """The keyframe with its mask made from everything that was said on it.
-
-        A correction on a frame whose mask was carried there starts from that mask, kept with the keyframe: it would
-        be gone from the carried ones with the next act.
-        """
-        before = self.project.keyframe(key.frame, key.subject)
-        if key.imported is None and before is None and any(s.id == key.subject for s in self.project.subjects):
-            carried = self.material.alpha(key.subject, key.frame)
-            if carried is not None and carried.any():
-                key = replace(key, imported=self.journal.objects.put(encode_png(carried)))
-        prior = decode_png(self.journal.objects.get(key.imported)) if key.imported else None
-        base = self._base(key, prior)
-        strokes_only = replace(key, points=(), box=None)
-        mask = keyframe_mask(self.picture(key.frame), strokes_only, imported=base, prior=None, segmenter=self._segmenter)
-        return replace(key, mask=self.journal.objects.put(encode_png(mask)))
-
-    def _base(self, key: Keyframe, prior: np.ndarray | None) -> np.ndarray | None:
-        """What clicks and box say, before strokes; kept for the next stroke on the same frame."""
-        if not key.points and key.box is None:
-            return prior
-        said = (key.frame, key.points, key.box, key.imported)
-        if said not in self._bases:
-            without = replace(key, strokes=())
-            self._bases[said] = keyframe_mask(
-                self.picture(key.frame), without, imported=None, prior=prior, segmenter=self._segmenter
-            )
-            if len(self._bases) > 8:
-                self._bases.popitem(last=False)
-        return self._bases[said]
-
-    def preview_click(self, frame: FrameIndex, subject: int, at: tuple[float, float], label: int) -> np.ndarray:
-        """(H, W) uint8: the mask that one more click (x, y; 1 inside, -1 outside) would give. Nothing is kept of it.
-
-        There need not be such a subject yet.
-        """
-        with self._lock:
-            image, key = self.picture(frame), self.project.keyframe(frame, subject)
-            prior = None
-            if key is not None and key.imported:
-                prior = decode_png(self.journal.objects.get(key.imported))
-            elif key is None and any(one.id == subject for one in self.project.subjects):
-                prior = self.material.alpha(subject, frame)
-        key = key or Keyframe(frame, subject)
-        return keyframe_mask(image, replace(key, points=(*key.points, Point(*at, label))), None, prior, self._segmenter)
-
-    def warm_up(self) -> None:
-        """Loads what the first click needs (half a second), so that it does not wait for it. Not a model, which takes memory."""
-        if self.segmenter_name not in BY_MODELS:
-            _ = self._segmenter
-
-    @cached_property
-    def _segmenter(self) -> Segmenter:
-        return segmenter(self.segmenter_name)
-
-    def use_segmenter(self, name: str) -> None:
-        """From the next click on. Masks that are there stay. Raises MethodError for an unknown name."""
-        if name not in segmenter_names():
-            raise MethodError(f'There is no segmenter "{name[:40]}"; there are: {", ".join(segmenter_names())}.')
-        with self._lock:
-            if name != self.segmenter_name:
-                self.segmenter_name = name
-                self.__dict__.pop("_segmenter", None)
-                self._bases.clear()
-
-    def import_mask(self, frame: FrameIndex, subject: int, alpha: np.ndarray) -> Project:
-        """Takes a mask (H, W) uint8 that the user brought."""
-        key = self.journal.objects.put(encode_png(alpha))
-        return self.act(acts.import_mask, "Import mask", frame=frame, subject=subject, key=key)
-
-    # --- takes --------------------------------------------------------------------------------------------
 
     def effect_take(
         self,
