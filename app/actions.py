@@ -53,6 +53,7 @@ ACTIONS: dict[str, Action] = {
     "add_anchors": _row("Choose anchors", acts.add_anchors, "frames"),
     "move_anchor": _row("Move anchor", acts.move_anchor, "frame to"),
     "delete_anchor": _row("Delete anchor", acts.delete_anchor, "frame", key="Delete"),
+    "lock_anchor": _row("Lock anchor", acts.lock_anchor, "frame locked", key="L"),
     "delete_take": _row("Delete take", acts.delete_take, "frame key"),
     "set_range": _row("Set range", acts.set_range, "start stop", key="I O", merge=()),
     "rename": _row("Rename", acts.rename, "name", merge=("name",)),

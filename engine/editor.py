@@ -53,7 +53,8 @@ class Editor(Marking):
                 raise ProjectError(self._no_mask(frame, subject))
             below = decode_png(self._take_picture(over)) if over else self.picture(frame)
             image = apply_effect(name, below, region, config)
-            return self._add_take(frame, image, Take("", "effect", name, seed, {"effect": name, **config}))
+            on = {key: value for key, value in (("subject", subject), ("over", over)) if value is not None}
+            return self._add_take(frame, image, Take("", "effect", name, seed, {"effect": name, **config, **on}))
 
     def _no_mask(self, frame: FrameIndex, only: int | None) -> str:
         subjects = self.project.edited_subjects() if only is None else (self.project.subject(only),)
@@ -102,8 +103,8 @@ class Editor(Marking):
         with self._lock:
             project = self.project
             for one in made:
-                take = Take(one["key"], "method", one["label"], one["seed"], one["config"])
-                project = acts.add_take(project, frame=frame, take=take)
+                take = Take(one["key"], one.get("source", "method"), one["label"], one["seed"], one["config"])
+                project = acts.add_take(project, frame=one.get("frame", frame), take=take)
             return self.commit(project, f"Takes on frame {frame}", place=frame)
 
     def _take_picture(self, key: str) -> bytes:

@@ -182,7 +182,8 @@ class Take:
 
     key: str
     source: str
-    """ "effect", "painted", "imported" or "method"."""
+    """ "effect", "painted", "imported", "method" or "carried" (along the motion from another anchor's approved take).
+    `config` remembers how it was made (engine/rendering/takes.py)."""
     label: str = ""
     seed: int = 0
     config: dict[str, Any] = field(default_factory=dict)
@@ -230,9 +231,21 @@ class TokenChange(NamedTuple):
         return self.frame == int(frame) and abs(self.x - x) < 0.1 and abs(self.y - y) < 0.1
 
 
+class SegmentMethod(NamedTuple):
+    """Another method for the segments of an edit that lie wholly in the frames [start, stop) it was chosen for."""
+
+    start: FrameIndex
+    stop: FrameIndex
+    method: str
+    config: dict[str, Any]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Edit:
-    """One layer of change. `subjects` None = all, () = the whole frame."""
+    """One layer of change: what it edits is the result of the edits before it. `subjects` None = all, () = the whole frame.
+
+    `id` counts within the project and stays; `on` is False while the edit is left out. `by_segment` are in order and disjoint.
+    """
 
     name: str = "Edit 1"
     subjects: tuple[int, ...] | None = None
@@ -245,6 +258,9 @@ class Edit:
     target_words: tuple[str, ...] = ()
     seed: int = 0
     tokens: tuple[TokenChange, ...] = ()
+    id: int = 1
+    on: bool = True
+    by_segment: tuple[SegmentMethod, ...] = ()
 
     def anchor_at(self, frame: FrameIndex) -> Anchor | None:
         return next((anchor for anchor in self.anchors if anchor.frame == frame), None)

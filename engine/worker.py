@@ -23,7 +23,8 @@ from engine.jobs import DEVICE_FAULT
 from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
 from engine.rendering.material import Material
-from engine.rendering.render import carry, dirty_segments, export, make_takes, prepare_clip, propagate, spans_to_carry
+from engine.rendering.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
+from engine.rendering.takes import of_order
 from engine.rendering.trails import follow_points
 from engine.store.clips import find_clip
 from engine.store.entries import Damaged
@@ -117,10 +118,8 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         report = propagate(material, progress)
         return {"message": f"Segments rendered: {report.rendered}; reused: {report.reused}.", **_certificate(report)}
     if kind == "take":
-        seeds = range(material.project.edit.seed, material.project.edit.seed + args["count"])
-        made, warnings = make_takes(material, args["frame"], seeds, progress)
-        said = f"Made {len(made)} take{'s' * (len(made) != 1)} of frame {args['frame']}."
-        return {"message": " ".join([said, *warnings]), "takes": made}
+        made, said = of_order(material, args, progress)
+        return {"message": said, "takes": made}
     if kind == "export":
         out = Path(args["out"])
         if order.get("attempts") and out.exists():  # the name is this job's own: it was finished when the editor died

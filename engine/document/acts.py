@@ -166,7 +166,7 @@ def add_anchors(project: Project, *, frames: Any) -> Project:
 
 def move_anchor(project: Project, *, frame: FrameIndex, to: FrameIndex) -> Project:
     """Moves an anchor to another frame. Its takes show the old frame, so approval has to be given again."""
-    anchor = _anchor(project, frame)
+    anchor = _open_anchor(project, frame)
     check_frame(project, to)
     if to == frame:
         return project
@@ -177,7 +177,7 @@ def move_anchor(project: Project, *, frame: FrameIndex, to: FrameIndex) -> Proje
 
 
 def delete_anchor(project: Project, *, frame: FrameIndex) -> Project:
-    anchor = _anchor(project, frame)
+    anchor = _open_anchor(project, frame)
     return _with_anchors(project, tuple(a for a in project.edit.anchors if a is not anchor))
 
 
@@ -190,15 +190,26 @@ def add_take(project: Project, *, frame: FrameIndex, take: Take) -> Project:
 
 
 def choose_take(project: Project, *, frame: FrameIndex, key: str | None, region: str | None = None) -> Project:
-    """Approves a take (or, with None, takes approval back). `region`: see `Anchor`."""
-    anchor = _anchor(project, frame)
+    """Approves a take (or, with None, takes approval back). `region`: see `Anchor`. A locked anchor keeps its choice."""
+    anchor = _open_anchor(project, frame)
     if key is not None and all(take.key != key for take in anchor.takes):
         raise ProjectError(f"Anchor {frame} has no such take.")
     return _with_anchor(project, replace(anchor, chosen=key, region=region if key else None))
 
 
-def delete_take(project: Project, *, frame: FrameIndex, key: str) -> Project:
+def lock_anchor(project: Project, *, frame: FrameIndex, locked: bool) -> Project:
+    """Locks what was approved on an anchor, or unlocks it. Locked, it is not approved otherwise, moved or deleted, and none of
+    its takes is; new takes may still be put beside."""
     anchor = _anchor(project, frame)
+    if not isinstance(locked, bool):
+        raise RecipeError("locked must be true or false.")
+    if locked and not anchor.chosen:
+        raise ProjectError(f"Anchor {frame} has no approved take to lock; approve one first.")
+    return project if anchor.locked == locked else _with_anchor(project, replace(anchor, locked=locked))
+
+
+def delete_take(project: Project, *, frame: FrameIndex, key: str) -> Project:
+    anchor = _open_anchor(project, frame)
     takes = tuple(take for take in anchor.takes if take.key != key)
     if len(takes) == len(anchor.takes):
         raise ProjectError(f"Anchor {frame} has no such take.")
@@ -316,6 +327,13 @@ def _anchor(project: Project, frame: FrameIndex) -> Anchor:
     anchor = project.edit.anchor_at(frame)
     if anchor is None:
         raise ProjectError(f"Frame {frame} is not an anchor; press A there to make it one.")
+    return anchor
+
+
+def _open_anchor(project: Project, frame: FrameIndex) -> Anchor:
+    anchor = _anchor(project, frame)
+    if anchor.locked:
+        raise ProjectError(f"Anchor {frame} is locked; unlock it on the contact sheet (G, then L) to change it.")
     return anchor
 
 
