@@ -251,9 +251,9 @@ class QuickPictures:
             size=self.proxies.size,
             span=around.shot,
             anchors=tuple(anchor for anchor in self._anchors if anchor in around.shot),
-            region=self._region,
+            region=self.region,
             alpha=self._alpha,
-            take=self._clean_take,
+            take=self.clean_take,
             tracks=lambda: None,
             edit=self.material.project.edit,
             subjects=tuple(subject.id for subject in self.material.project.edited_subjects()),
@@ -261,9 +261,10 @@ class QuickPictures:
 
     def share(self, frame: FrameIndex) -> float:
         """Of the picture that the edit region covers."""
-        return round(float(np.count_nonzero(self._region(frame))) / (self.proxies.size[0] * self.proxies.size[1]), 5)
+        return round(float(np.count_nonzero(self.region(frame))) / (self.proxies.size[0] * self.proxies.size[1]), 5)
 
-    def _region(self, frame: FrameIndex) -> np.ndarray:
+    def region(self, frame: FrameIndex) -> np.ndarray:
+        """(h, w) uint8: the edit region of a frame, as far as masks are there."""
         region = self.proxies.region(frame)
         small = self.proxies.small(self.material.region(frame))
         return small if region is None else np.maximum(region, small)
@@ -272,8 +273,8 @@ class QuickPictures:
         alpha = self.material.alpha(subject, frame)
         return None if alpha is None else self.proxies.small(alpha)
 
-    def _clean_take(self, frame: FrameIndex) -> np.ndarray:
-        """The pack's picture of the source with the take's change on it: outside the edit nothing differs."""
+    def clean_take(self, frame: FrameIndex) -> np.ndarray:
+        """(h, w, 3) uint8: the pack's picture of the source with the take's change on it: outside the edit nothing differs."""
         change = self.proxies.layer(frame).difference
         return np.clip(np.rint(self.proxies.source(frame) + change), 0, 255).astype(np.uint8)
 

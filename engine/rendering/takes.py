@@ -129,7 +129,7 @@ def make_after(material: Material, reference: FrameIndex, progress: Progress) ->
     if not others:
         raise ProjectError("There is no other anchor that is not locked: add anchors (A), or unlock one.")
     warnings: list[str] = []
-    made = list(_after(material, anchor, take, others, progress, warnings))
+    made = list(_after(material, anchor, take, others, progress=progress, warnings=warnings))
     have = {(one.frame, had.key) for one in others for had in one.takes}
     fresh = [row for row in made if (row["frame"], row["key"]) not in have]
     if not made:
@@ -140,7 +140,7 @@ def make_after(material: Material, reference: FrameIndex, progress: Progress) ->
 
 
 def _after(
-    material: Material, anchor: Anchor, take: Take, others: list[Anchor], progress: Progress, warnings: list[str]
+    material: Material, anchor: Anchor, take: Take, others: list[Anchor], *, progress: Progress, warnings: list[str]
 ) -> Iterator[dict[str, Any]]:
     """Takes of the other anchors; what cannot be made is said in `warnings`."""
     if why_not_again(take) or take.config.get("over"):  # an effect over another take is that picture's alone

@@ -65,6 +65,10 @@ class Workspace:
         """The record set of a rendered segment with this key."""
         return self.cache / "segments" / key
 
+    def agreement(self, key: str) -> Path:
+        """How far two neighbouring anchors agree, under this key; its done.json says it."""
+        return self.cache / "agreement" / key
+
     def prepared(self, key: str) -> Path:
         """What a method prepared for a shot under this key; its done.json says what it is."""
         return self.cache / "prepared" / key
@@ -78,6 +82,7 @@ class Workspace:
             self.cache.glob("points/*"),
             self.cache.glob("segments/*"),
             self.cache.glob("prepared/*"),
+            self.cache.glob("agreement/*"),
         )
         return sorted(path for place in places for path in place if path.is_dir() and not path.name.startswith("."))
 
