@@ -1,0 +1,1 @@
+"""Work that goes to other programs and other people, and comes back: paintings, jobs, the share package."""
