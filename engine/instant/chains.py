@@ -47,6 +47,10 @@ class Chains:
             self._kept.popitem(last=False)
         return field
 
+    def on_the_spot(self, a: FrameIndex, b: FrameIndex) -> bool:
+        """Whether motion between the two frames had to be read here, roughly, because the project had not computed it."""
+        return any(first in self._pairs for first in range(min(a, b), max(a, b)))
+
     def _advanced(self, field: Field, before: FrameIndex, frame: FrameIndex) -> Field:
         positions, confidence = field
         there, back = self._pair(frame, before)

@@ -3,8 +3,10 @@
 Orders come as lines of JSON on standard input: {"document"?, "frame", "key", "ask"?}. `document` is sent when it has changed,
 `key` names the pictures of the stretch that the frame is in, `ask` is there where somebody waits for this very frame. Answers
 go to standard output: a line of JSON {"frame", "key", "bytes"} and as many bytes of JPEG; 0 bytes say that there is no
-picture. With `ask` it answers that order, with `measures` the picture was carried properly. The newest order comes first; in
-between come the frames around, the same properly, the motion of the clip.
+picture. With `ask` it answers that order, with `measures` the picture was carried properly. An order with `onion` (an anchor
+and a take's key) is answered with a PNG of that take on the frame instead, and its `onion` in the answer says how well it is
+known. `compare` asks for how far neighbouring anchors agree, which is left on the disk. The newest order comes first; in
+between come the frames around, the same properly, comparisons, the motion of the clip.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ import numpy as np
 from engine.device import one_thread
 from engine.document.project import from_json
 from engine.errors import Cancelled, EngineError
+from engine.instant.agreement import Pair, can_compare, compare, known, pairs_of
 from engine.instant.chains import Chains
+from engine.instant.onion import OnionSkins, as_png
 from engine.instant.pictures import QuickPictures, as_jpeg
 from engine.methods.base import Segment
 from engine.rendering.material import Material
@@ -83,12 +87,15 @@ class Child:
         self._document: dict[str, Any] | None = None
         self._pictures: QuickPictures | None = None
         self._chains: Chains | None = None
+        self._skins = OnionSkins()
         self._digest = ""
         self._frame: FrameIndex | None = None
         self._key = ""
         self._made: set[tuple[str, FrameIndex]] = set()
         self._refined: set[tuple[str, FrameIndex | None, FrameIndex | None]] = set()
         self._missing: deque[FrameIndex] | None = None
+        self._compares = False
+        self._pairs: deque[Pair] | None = None
         self._rests = True
 
     def run(self) -> None:
@@ -107,6 +114,8 @@ class Child:
         """Shows the newest document; makes the frames that are asked for, newest first."""
         for order in orders:
             self._document = order.get("document", self._document)
+            if order.get("compare"):
+                self._compares, self._pairs = True, None
         if any("document" in order or order.get("ask") is None for order in orders):
             self._show()
         for order in reversed(orders):
@@ -119,17 +128,21 @@ class Child:
 
     def _show(self) -> None:
         """Takes over another version of the project, or what else has been computed for it. The chains stay."""
-        self._pictures = self._missing = None
+        self._pictures = self._missing = self._pairs = None
         if self._document is None:
             return
         with contextlib.suppress(EngineError):  # the clip is not prepared yet: an order without pictures
             material = Material(self._workspace, from_json(self._document))
             if self._chains is None or self._digest != material.project.video.digest:
                 self._chains, self._digest = Chains(material.steps), material.project.video.digest
+                self._skins = OnionSkins()
             self._chains.steps = material.steps
             self._pictures = QuickPictures(material, self._chains)
 
     def _answer(self, order: Order) -> None:
+        if "onion" in order:
+            self._send_skin(order)
+            return
         picture = None
         if self._pictures is not None:
             with contextlib.suppress(EngineError):
@@ -145,12 +158,24 @@ class Child:
         if blob:
             self._made.add((key, frame))
 
+    def _send_skin(self, order: Order) -> None:
+        skin = None
+        if self._pictures is not None and self._chains is not None:
+            anchor, take = order["onion"]
+            with contextlib.suppress(EngineError):
+                skin = self._skins.skin(self._pictures.proxies, self._chains, anchor, take, order["frame"])
+        blob = b"" if skin is None else as_png(skin)
+        told = None if skin is None else {"rough": skin.rough, "seen": skin.seen}
+        head = {"frame": order["frame"], "key": order["key"], "ask": order["ask"], "onion": told, "bytes": len(blob)}
+        self._out.write(json.dumps(head).encode() + b"\n" + blob)
+        self._out.flush()
+
     # --- in between ---------------------------------------------------------------------------------------
 
     def _go_on(self) -> bool:
         """One piece of what is not urgent; whether there was any."""
         try:
-            return self._around() or self._properly() or self._read_motion()
+            return self._around() or self._properly() or self._compare() or self._read_motion()
         except EngineError:  # an entry of the cache is damaged, or was taken away: the next order looks again
             return False
 
@@ -192,6 +217,21 @@ class Child:
                 self._send(frame, key, picture, measures=noted)
             self._refined.add(name)
         return True
+
+    def _compare(self) -> bool:
+        """Compares the next two neighbouring anchors that nobody has compared yet, where masks and motion are there."""
+        if not self._compares or self._pictures is None or self._chains is None or self._others_work():
+            return False
+        material = self._pictures.material
+        if self._pairs is None:
+            self._pairs = deque(pair for pair in pairs_of(material) if pair.key and known(material, pair) is None)
+        while self._pairs:
+            pair = self._pairs.popleft()
+            if can_compare(self._pictures, pair):
+                with contextlib.suppress(Cancelled):
+                    compare(material, self._chains, pair, lambda done, total: self._between(self._key))
+                return True
+        return False
 
     def _between(self, key: str) -> None:
         """Between two frames of proper work: orders come first, and another edit ends it. Raises Cancelled."""

@@ -190,14 +190,8 @@ class QuickPictures:
             difference = difference * np.minimum(1, region[window] / np.maximum(was, 1))[..., None]
         sure = upsample(confidence, size, window)
         if region is None:  # where the subject is nobody knows yet: what the chain is wrong about would trail behind it
-            difference = difference * (np.clip(2 * sure - 0.6, 0, 1) * self._alike(anchor, frame, at, window))[..., None]
+            difference = difference * (np.clip(2 * sure - 0.6, 0, 1) * alike(self.proxies, anchor, frame, at, window))[..., None]
         return difference, sure * (was > 127)
-
-    def _alike(self, anchor: FrameIndex, frame: FrameIndex, at: np.ndarray, window: Window) -> np.ndarray:
-        """(h, w) 0–1: whether the anchor's source, carried, is what a window of the frame shows."""
-        carried = sample(self.proxies.source(anchor), at)
-        error = cv2.absdiff(carried, np.ascontiguousarray(self.proxies.source(frame)[window])).max(axis=-1).astype(np.float32)
-        return np.exp(-((cv2.blur(error, (7, 7)) / ALIKE) ** 2))
 
     # --- properly -----------------------------------------------------------------------------------------
 
@@ -277,6 +271,13 @@ class QuickPictures:
         """(h, w, 3) uint8: the pack's picture of the source with the take's change on it: outside the edit nothing differs."""
         change = self.proxies.layer(frame).difference
         return np.clip(np.rint(self.proxies.source(frame) + change), 0, 255).astype(np.uint8)
+
+
+def alike(proxies: Proxies, anchor: FrameIndex, frame: FrameIndex, at: np.ndarray, window: Window) -> np.ndarray:
+    """(h, w) float32 0–1: whether the anchor's source, carried to the places `at`, is what a window of the frame shows."""
+    carried = sample(proxies.source(anchor), at)
+    error = cv2.absdiff(carried, np.ascontiguousarray(proxies.source(frame)[window])).max(axis=-1).astype(np.float32)
+    return np.exp(-((cv2.blur(error, (7, 7)) / ALIKE) ** 2))
 
 
 def _no_model(*names: object, **options: object) -> NoReturn:

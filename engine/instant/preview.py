@@ -37,6 +37,15 @@ class Picture:
     proper: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OnionPicture:
+    """A PNG with transparency; `rough` and `seen`: see engine/instant/onion.py."""
+
+    png: bytes
+    rough: bool
+    seen: float
+
+
 class InstantPreview:
     """Of one project. Safe to call from several threads. The child is started when it is first needed."""
 
@@ -48,7 +57,7 @@ class InstantPreview:
         self._told: Project | None = None
         self._measures: dict[str, dict[FrameIndex, dict[str, float]]] = {}
         self._numbers = itertools.count(1)
-        self._answered: dict[int, Picture | None] = {}
+        self._answered: dict[int, Picture | OnionPicture | None] = {}
         self._asked: list[int] = []
         self._kept: OrderedDict[tuple[str, FrameIndex], Picture] = OrderedDict()
         self._bytes = 0
@@ -69,16 +78,36 @@ class InstantPreview:
             if (key, frame) in self._kept:
                 self._kept.move_to_end((key, frame))
                 return self._kept[key, frame]
-            number = next(self._numbers)
-            if not self._order(material, frame, number):
-                return None
-            self._asked.append(number)
-            if len(self._asked) > WAITERS:
-                self._answered[self._asked[0]] = None
-                self._lock.notify_all()
-            self._lock.wait_for(lambda: number in self._answered or self._closed, WITHIN)
-            self._asked.remove(number)
-            return self._answered.pop(number, None)
+            found = self._wait(material, frame)
+            return found if isinstance(found, Picture) else None
+
+    def onion(self, material: Material, frame: FrameIndex, anchor: FrameIndex, take: str) -> OnionPicture | None:
+        """A take of an anchor in the same shot, warped to a frame; waits for it a little. None where there is none."""
+        if material.pack is None or not material.pack.complete:
+            return None
+        with self._lock:
+            found = self._wait(material, frame, onion=[anchor, take])
+            return found if isinstance(found, OnionPicture) else None
+
+    def compare(self, material: Material) -> None:
+        """Has neighbouring anchors compared in the background; `engine.instant.agreement.known` tells what came of it."""
+        if material.pack is None or not material.pack.complete:
+            return
+        with self._lock:
+            self._order(material, None, None, compare=True)
+
+    def _wait(self, material: Material, frame: FrameIndex, **more: Any) -> Picture | OnionPicture | None:
+        """Sends an order and waits for its answer. Holds the lock."""
+        number = next(self._numbers)
+        if not self._order(material, frame, number, **more):
+            return None
+        self._asked.append(number)
+        if len(self._asked) > WAITERS:
+            self._answered[self._asked[0]] = None
+            self._lock.notify_all()
+        self._lock.wait_for(lambda: number in self._answered or self._closed, WITHIN)
+        self._asked.remove(number)
+        return self._answered.pop(number, None)
 
     def proper(self, key: str) -> list[list[int]]:
         """Which frames under a key were carried by the motion method: half-open ranges."""
@@ -101,12 +130,13 @@ class InstantPreview:
 
     # --- the child ----------------------------------------------------------------------------------------
 
-    def _order(self, material: Material, frame: FrameIndex | None, ask: int | None) -> bool:
+    def _order(self, material: Material, frame: FrameIndex | None, ask: int | None, **more: Any) -> bool:
         """Sends an order, starting the child where there is none. Whether it was sent. Holds the lock."""
         if self._closed or not self._running():
             return False
         assert self._process is not None and self._process.stdin is not None
         order: dict[str, Any] = {"frame": frame, "ask": ask, "key": "" if frame is None else self.key_of(material, frame)}
+        order |= more
         if material.project is not self._told:
             order["document"] = to_json(material.project)
         try:
@@ -155,6 +185,9 @@ class InstantPreview:
             self._lock.notify_all()
 
     def _take(self, head: dict[str, Any], blob: bytes) -> None:
+        if "onion" in head:
+            self._take_skin(head, blob)
+            return
         picture = Picture(blob, "measures" in head) if blob else None
         with self._lock:
             if head.get("measures"):
@@ -163,6 +196,12 @@ class InstantPreview:
                 self._keep((head["key"], head["frame"]), picture)
             if head.get("ask") in self._asked:
                 self._answered[head["ask"]] = picture
+                self._lock.notify_all()
+
+    def _take_skin(self, head: dict[str, Any], blob: bytes) -> None:
+        with self._lock:
+            if head["ask"] in self._asked:
+                self._answered[head["ask"]] = OnionPicture(blob, head["onion"]["rough"], head["onion"]["seen"]) if blob else None
                 self._lock.notify_all()
 
     def _keep(self, name: tuple[str, FrameIndex], picture: Picture) -> None:
