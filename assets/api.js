@@ -48,6 +48,16 @@ export class Api {
     return this.#json(`jobs/${encodeURIComponent(job)}/cancel`, {});
   }
 
+  /** What is measured of the frames and what is wrong with them: {key, lanes, problems}. */
+  review() {
+    return this.#json("review");
+  }
+
+  /** Moves a waiting job by so many places, up where negative. */
+  move(job, by) {
+    return this.#json(`jobs/${encodeURIComponent(job)}/move`, { by });
+  }
+
   async times() {
     const response = await this.fetcher(this.url("times"));
     if (!response.ok) throw new ApiError(`The times of the frames cannot be read (answer ${response.status}).`, response.status);

@@ -38,3 +38,9 @@ export function iconOf(name) {
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/** Shows a tab of the page's right column by its name, also one that had no room and stands in the menu beside them. */
+export function openTab(name) {
+  const tabs = [...document.querySelectorAll("#tabs [role=tab], #tabs .overflow-dropdown button")];
+  tabs.find((tab) => tab.textContent.trim() === name)?.click();
+}

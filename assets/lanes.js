@@ -1,20 +1,21 @@
 // Draws the timeline's lanes. Pure drawing: (pen, model, layout, theme) -> pixels; no state, no events.
 
+import { CHECK, drawConfidence } from "./confidence.js";
+
 export const GUTTER = 100;
 export const STRIP = 42;
 const PACK = 3;
 const ANCHORS = 17;
 const SEGMENTS = 11;
-const DOUBT = 6;
 export const SUBJECT = 14;
 
 /** Tops of the lanes and the whole height, CSS px. */
 export function laneTops(subjects) {
   const anchors = STRIP + PACK;
   const segments = anchors + ANCHORS;
-  const doubt = segments + SEGMENTS;
-  const first = doubt + DOUBT + 1;
-  return { strip: 0, pack: STRIP, anchors, segments, doubt, subjects: first, height: first + subjects * SUBJECT + 1 };
+  const check = segments + SEGMENTS;
+  const first = check + CHECK + 1;
+  return { strip: 0, pack: STRIP, anchors, segments, check, subjects: first, height: first + subjects * SUBJECT + 1 };
 }
 
 /** Maps frames to CSS px and back. `from`/`to` are the visible frames (may be fractions), `width` the whole width. */
@@ -68,7 +69,7 @@ export function drawLanes(pen, view, selection, scale, theme) {
   pen.clip();
   drawCuts(pen, view.cuts, scale, tops, theme);
   drawSegments(pen, view, scale, tops.segments, theme);
-  drawDoubt(pen, view.doubt, scale, tops.doubt, theme);
+  drawConfidence(pen, { review: view.checked, next: view.doubt?.next }, scale, tops.check, theme);
   view.subjects.forEach((subject, index) => drawSubject(pen, subject, scale, tops.subjects + index * SUBJECT, theme));
   drawRange(pen, view, scale, tops, theme);
   drawAnchors(pen, view.anchors, selection, scale, tops.anchors, theme);
@@ -113,36 +114,6 @@ function drawSegments(pen, view, scale, top, theme) {
     pen.fillStyle = theme.ground;
     pen.fillRect(x1 - 0.5, top + 1, 1, height + 2);
   }
-}
-
-/** Colour of a doubt level 0–9: nothing to see, then amber, then red. */
-export const doubtColour = (level) => (level < 1 ? null : `hsl(${Math.round(48 - 5.3 * level)} 90% 50%)`);
-
-/** How far frames cannot be believed, and a mark under the frame that should become an anchor. */
-function drawDoubt(pen, doubt, scale, top, theme) {
-  if (!doubt) return;
-  const { levels } = doubt;
-  for (let start = 0; start < levels.length; ) {
-    let stop = start + 1;
-    while (stop < levels.length && levels[stop] === levels[start]) stop += 1;
-    const level = Number(levels[start]); // NaN where it is not known
-    if (level >= 1) {
-      pen.globalAlpha = 0.3 + 0.07 * level;
-      pen.fillStyle = doubtColour(level);
-      pen.fillRect(scale.left(start), top, scale.left(stop) - scale.left(start), DOUBT - 1);
-    }
-    start = stop;
-  }
-  pen.globalAlpha = 1;
-  if (doubt.next === null) return;
-  const x = scale.centre(doubt.next);
-  pen.beginPath();
-  pen.moveTo(x, top - 3);
-  pen.lineTo(x + 5, top + DOUBT);
-  pen.lineTo(x - 5, top + DOUBT);
-  pen.closePath();
-  pen.fillStyle = theme.text;
-  pen.fill();
 }
 
 function drawSubject(pen, subject, scale, top, theme) {
@@ -246,6 +217,7 @@ function drawLabels(pen, view, tops, theme) {
   pen.globalAlpha = 0.75;
   pen.fillText("Anchors", 6, tops.anchors + ANCHORS / 2);
   pen.fillText("Edit", 6, tops.segments + SEGMENTS / 2);
+  pen.fillText("Check", 6, tops.check + CHECK / 2);
   view.subjects.forEach((subject, index) => {
     const y = tops.subjects + index * SUBJECT + SUBJECT / 2;
     pen.globalAlpha = 1;

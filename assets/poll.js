@@ -91,8 +91,7 @@ export class Poll {
       await editor.refresh();
       if (ended && status.job?.state === "failed") editor.notices.warn(status.job.message);
     } else {
-      const { pack, job, segments, doubt } = status;
-      const next = { ...before, pack: { ...before.pack, ...pack }, job, segments, doubt };
+      const next = { ...before, ...status, pack: { ...before.pack, ...status.pack } };
       if (finished) editor.applyView(next);
       else editor.view = next;
     }

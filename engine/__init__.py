@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from engine.rendering.segments import MaskSpan
     from engine.rendering.token_view import found_tokens
     from engine.rendering.trails import points_to_follow, track_values, tracks_key
+    from engine.review.problems import Review, review_of
     from engine.sample import draw_sample
     from engine.segmentation import BY_MODELS as SEGMENTERS_BY_MODELS
     from engine.segmentation import segmenter_names
@@ -71,6 +72,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "Project": "engine.document.project",
     "ProjectError": "engine.errors",
     "RecipeError": "engine.errors",
+    "Review": "engine.review.problems",
     "Segment": "engine.methods.base",
     "Summary": "engine.store.projects",
     "Viewer": "engine.viewing",
@@ -104,6 +106,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "poster_of": "engine.store.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
+    "review_of": "engine.review.problems",
     "segmenter_names": "engine.segmentation",
     "sound_file": "engine.viewing",
     "spans_to_carry": "engine.rendering.render",
@@ -140,6 +143,7 @@ __all__ = [
     "Project",
     "ProjectError",
     "RecipeError",
+    "Review",
     "Segment",
     "Summary",
     "Viewer",
@@ -173,6 +177,7 @@ __all__ = [
     "poster_of",
     "read_image",
     "read_mask",
+    "review_of",
     "segmenter_names",
     "sound_file",
     "spans_to_carry",

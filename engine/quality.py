@@ -58,15 +58,21 @@ def doubt(measures: Measures) -> float | None:
 
 def overview(material: Material, previewed: Callable[[str], Mapping[FrameIndex, Measures]]) -> Overview:
     """Of a version of a project. `previewed(key)`: what was noted about frames of a segment that is not rendered yet."""
-    found: dict[FrameIndex, Measures] = {}
-    for segment in material.segments:
-        key = material.key_of(segment)
-        found.update(measures_of(material, key) if material.is_done(segment) else previewed(key))
+    found = noted_of(material, previewed)
     known = doubts(found)
     spans = sorted({segment.shot for segment in material.segments}, key=lambda shot: shot.start)
     ranked = suggestions(found, [anchor.frame for anchor in material.project.edit.approved], spans)
     best = ranked[0] if ranked and ranked[0].gain >= WORTH else None
     return Overview(levels(known, material.project.video.frames), best)
+
+
+def noted_of(material: Material, previewed: Callable[[str], Mapping[FrameIndex, Measures]]) -> dict[FrameIndex, Measures]:
+    """What was noted about every frame: of rendered segments by them, of the others by their previews."""
+    found: dict[FrameIndex, Measures] = {}
+    for segment in material.segments:
+        key = material.key_of(segment)
+        found.update(measures_of(material, key) if material.is_done(segment) else previewed(key))
+    return found
 
 
 def measures_of(material: Material, key: str) -> dict[FrameIndex, Measures]:

@@ -20,6 +20,7 @@ from engine.composite import inside
 from engine.media.records import RecordReader, RecordWriter
 from engine.methods.base import Context, Rendered, Segment, Shot
 from engine.motion.flow import grid, sample, upsample_positions
+from engine.rendering.noting import strayed
 from engine.rendering.patches import apply_patch, make_patch
 from engine.types import FrameIndex, FrameRange
 
@@ -40,6 +41,7 @@ def locked(shot: Shot, segment: Segment, rendered: Rendered, context: Context) -
         source, region = shot.frames.get(frame), shot.region(frame)
         if frame == segment.left:
             left = _Residual(shot, frame, image)
+            context.note(frame, strayed=strayed(shot.take(frame), image, region))
             yield frame, shot.take(frame)
             continue
         if left is not None:

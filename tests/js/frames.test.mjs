@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { doubtColour } from "../../assets/lanes.js";
 import { Lru } from "../../assets/lru.js";
 import { editedAt, Pictures, shownTake } from "../../assets/pictures.js";
 import { Seeker } from "../../assets/seeker.js";
@@ -183,10 +182,4 @@ test("a preview is shown when it has come, the rough one until the proper one ha
   pictures.edited.set("instant/5.jpg?v=K&proper=1", picture);
   assert.equal(pictures.needs(view, 5, "wipe").edited.path, "instant/5.jpg?v=K&proper=1");
   assert.equal(pictures.needs(view, 5, "source").edited, null);
-});
-
-test("the lane of doubt is clear, then amber, then red", () => {
-  assert.equal(doubtColour(0), null);
-  const hues = [1, 5, 9].map((level) => Number(doubtColour(level).match(/hsl\((\d+)/)[1]));
-  assert.ok(hues[0] > hues[1] && hues[1] > hues[2] && hues[2] < 10);
 });
