@@ -13,14 +13,16 @@ import gradio as gr
 
 STATIC = "/api/static/"
 
-CANVAS_TEMPLATE = '<div class="al-editor" tabindex="0" role="application" aria-label="Video canvas"></div>'
+CANVAS_TEMPLATE = (
+    '<div class="al-editor" tabindex="0" role="application" aria-label="Video canvas" aria-describedby="al-hint"></div>'
+)
 # The quoted names become event listeners of the component: canvas.changed(fn, …) and so on.
 CANVAS_SCRIPT = f"""
 /* events: 'changed' 'frame' 'run' 'carry' */
 import('{STATIC}mount.js').then((module) => module.mount(element, {{ trigger, props, watch }}));
 """
 
-TIMELINE_TEMPLATE = '<div class="al-timeline" tabindex="0" role="application" aria-label="Timeline"></div>'
+TIMELINE_TEMPLATE = '<div class="al-timeline" tabindex="0" role="slider" aria-label="Timeline"></div>'
 TIMELINE_SCRIPT = f"""
 import('{STATIC}timeline.js').then((module) => module.mount(element));
 """

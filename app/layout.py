@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 
 from app.canvas import EditorCanvas, Timeline
+from app.controls import listed
 from app.handlers import Handlers, endpoint, said
-from app.panels import anchors, export, models, project, propagate, source, subjects
+from app.panels import anchors, check, export, models, project, propagate, source, subjects, who
 from app.panels.fields import chosen_values
 from app.session import Session
 from app.store import SessionStore
@@ -29,12 +30,13 @@ REMEMBER = """(value) => {
 }"""
 
 
-def build_page(store: SessionStore, first: Session) -> gr.Blocks:
-    """The whole page over a store of sessions; `first` opens where the address names no project."""
+def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
+    """The whole page over a store of sessions; `first` opens where the address names no project (None: each user's own)."""
     with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         with gr.Row(elem_id="top"):
             gr.HTML(f"<b>{TITLE}</b>", elem_id="brand")
             setup = gr.HTML(elem_id="setup")
+            page.load(who.shown, None, [who.build()], **endpoint())
         with gr.Row(equal_height=False, elem_id="middle"):
             with gr.Column(scale=0, min_width=230, elem_id="left"):
                 of_source = source.build(store)
@@ -50,12 +52,15 @@ def build_page(store: SessionStore, first: Session) -> gr.Blocks:
                         of_anchors = anchors.build()
                     with gr.Tab("Propagate"):
                         of_propagate = propagate.build()
+                    with gr.Tab("Check"):
+                        of_check = check.build()
                     with gr.Tab("Export"):
                         of_export = export.build()
                 dock = propagate.dock()
         Timeline(elem_id="timeline")
+        listed(page)
         handlers = Handlers(
-            store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_export, of_project, of_models]
+            store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_check, of_export, of_project, of_models]
         )
         handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
         _wire_source(handlers, of_source.parts)
@@ -148,7 +153,7 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
 
     def propagate_now(session: Session, frame: int, name: str, *given: Any) -> None:
         tell(session, name, given)
-        propagate.run(session)
+        propagate.run(session, frame)
 
     def take_now(session: Session, frame: int, count: int, name: str, *given: Any) -> None:
         tell(session, name, given)
@@ -210,7 +215,7 @@ def _wire_models(on: Handlers, parts: dict[str, Any]) -> None:
 
     def begin(kind: str) -> Any:
         def handle(name: str, accepted: bool) -> list[Any]:
-            said(lambda: store.desk.begin(kind, name, accepted=accepted))
+            said(lambda: store.alone("Fetching models") or store.desk.begin(kind, name, accepted=accepted))
             return told()
 
         return handle
@@ -219,23 +224,23 @@ def _wire_models(on: Handlers, parts: dict[str, Any]) -> None:
         parts[kind].click(begin(kind), [parts["chosen"], parts["accept"]], errand, **endpoint(f"{kind}_model"))
 
     def stop() -> list[Any]:
-        store.desk.stop()
+        said(lambda: store.alone("Fetching models") or store.desk.stop())
         return told()
 
     parts["stop"].click(stop, None, errand, **quiet)
     parts["timer"].tick(told, None, errand, **quiet).then(models.facts_of, [parts["chosen"]], [parts["facts"]], **quiet)
 
 
-def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Session, setup: gr.HTML) -> None:
+def _wire_page(page: gr.Blocks, on: Handlers, canvas: EditorCanvas, first: Session | None, setup: gr.HTML) -> None:
     def load(request: gr.Request) -> list[Any]:
         wanted = request.query_params.get("project", "")
 
         def do() -> list[Any]:
             try:
-                session = on.store.get(wanted) if wanted else first
+                session = on.store.get(wanted) if wanted else first or on.store.first()
             except EngineError:
                 gr.Warning("The project in the address is not on this machine; this is the one that opened last.")
-                session = first
+                session = first or on.store.first()
             return on.refresh(session, 0)
 
         return said(do)

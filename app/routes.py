@@ -22,7 +22,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from app.review_routes import review_routes
 from app.session import Session
+from app.settings_routes import settings_routes
 from app.store import SessionStore, UnknownProject
 from app.view import pack_view
 from engine import (
@@ -95,6 +97,7 @@ def build_api(store: SessionStore) -> Starlette:
         routes=[
             Route("/static/{name}", _asset),
             Route("/posters/{project}.jpg", poster),
+            *settings_routes(store, _body),
             Route(f"{base}/view", project(_view)),
             Route(f"{base}/status", project(_status)),
             Route(f"{base}/acts", project(_act, most=MAX_ACT), methods=["POST"]),
@@ -113,6 +116,7 @@ def build_api(store: SessionStore) -> Starlette:
             Route(f"{base}/times", project(_times)),
             Route(f"{base}/audio", project(_audio)),
             Route(f"{base}/exports/{{name}}", project(_export)),
+            *review_routes(base, project),
         ],
         exception_handlers={HTTPException: _no_route},
     )

@@ -2,6 +2,9 @@
 
 import { clamp } from "./geometry.js";
 
+const PAN = { left: [1, 0], right: [-1, 0], up: [0, 1], down: [0, -1] }; // how the picture moves
+const PAN_STEP = 60; // CSS px
+
 export const COMMANDS = {
   playPause: (editor) => editor.playback.toggle(),
   pause: (editor) => editor.playback.pause(),
@@ -28,6 +31,14 @@ export const COMMANDS = {
     return undefined;
   },
 
+  goFrame(editor, frame) {
+    if (frame === undefined) return editor.palette.open("", "Type the number of a frame");
+    return editor.seek(frame);
+  },
+  timelineZoom: (editor, how) => window.anchorlineTimeline?.show(how),
+
+  goProblem: (editor, direction) => editor.review.step(direction),
+
   rangeIn(editor) {
     const stop = editor.view.range[1] > editor.want ? editor.view.range[1] : editor.view.clip.frames;
     return editor.act("set_range", { start: editor.want, stop });
@@ -44,6 +55,7 @@ export const COMMANDS = {
     if (editor.playback.playing || onTimeline) return editor.playback.shuttle(1);
     return editor.setTool("lasso");
   },
+  hand: (editor) => editor.hand.toggle(),
   swap(editor) {
     if (editor.tool === "brush") editor.setTool("eraser");
     else if (editor.tool === "eraser") editor.setTool("brush");
@@ -53,12 +65,14 @@ export const COMMANDS = {
   keepPaint: (editor) => editor.marking.keepPaint(),
 
   subject(editor, _, event) {
-    const place = (Number(event.key) + 9) % 10;
+    const place = (Number(event?.key ?? 1) + 9) % 10;
     const subject = editor.view.subjects[place];
     if (subject) return editor.act("select_subject", { subject: subject.id });
     editor.notices.say(`There is no subject ${place + 1}; the + beside the subjects adds one.`);
     return undefined;
   },
+  pickSubject: (editor, subject) => editor.act("select_subject", { subject }),
+  addSubject: (editor) => editor.act("add_subject"),
   lockKeyframe(editor) {
     const keyframe = editor.keyframe();
     if (!keyframe) return editor.notices.say("There are no marks of this subject on this frame to lock.");
@@ -74,7 +88,7 @@ export const COMMANDS = {
     const subject = editor.subject();
     if (!subject) return;
     const gone = await editor.act("remove_subject", { subject: subject.id });
-    if (gone) editor.notices.say(`Removed ${subject.name}; Ctrl+Z brings it back.`);
+    if (gone) editor.notices.say(`Removed ${subject.name}; ${editor.keymap.keyText("undo") || "Undo"} brings it back.`);
   },
 
   addAnchor(editor) {
@@ -82,9 +96,21 @@ export const COMMANDS = {
     editor.select({ kind: "anchor", frame: editor.want });
     return undefined;
   },
+  async moveAnchor(editor, frames) {
+    const from = editor.want;
+    const to = clamp(from + frames, 0, editor.view.clip.frames - 1);
+    if (!editor.anchor(from)) return editor.notices.say(`Frame ${from} is not an anchor; go to one first.`);
+    if (to !== from && (await editor.act("move_anchor", { frame: from, to }))) await editor.seek(to);
+    return undefined;
+  },
   deleteSelected: (editor) => editor.marking.deleteSelected(),
 
   mode: (editor, mode) => editor.setMode(mode === "wipe" && editor.mode === "wipe" ? "source" : mode),
+  wipe(editor, share) {
+    editor.set({ wipe: clamp(editor.wipe + share, 0, 1) });
+    return editor.mode === "wipe" ? editor.redraw() : editor.setMode("wipe");
+  },
+  pan: (editor, to) => editor.stage.pan(PAN[to][0] * PAN_STEP, PAN[to][1] * PAN_STEP),
   toggleMasks: (editor) => editor.set({ showMasks: !editor.showMasks }),
   zoom: (editor, factor) => editor.stage.zoom(factor),
   zoomFit: (editor) => editor.stage.fitPicture(),
@@ -94,6 +120,8 @@ export const COMMANDS = {
   carry: (editor) => editor.work.request("carry"),
   run: (editor) => editor.work.request("run"),
   cancelJob: (editor) => editor.work.cancelJob(),
+  control: (editor, name) => editor.controls.use(name),
+  palette: (editor) => editor.palette.toggle(),
   help: (editor) => editor.help.toggle(),
   escape: (editor) => editor.escape(),
 };

@@ -6,23 +6,31 @@
 // Other parts listen to its events: "frame" (another frame is drawn), "view" (the project changed), "status" (a job, the
 // pack or segments moved on), "state" (tool, mode, playing …), "open" (another project).
 
+import { Announcer } from "./announce.js";
 import { Api } from "./api.js";
 import { COMMANDS } from "./commands.js";
+import { Controls } from "./controls.js";
 import { make } from "./dom.js";
+import { Hand } from "./hand.js";
+import { HelpSheet } from "./help.js";
 import { instantPreview, REMARKS } from "./instant.js";
 import { Keyboard } from "./keyboard.js";
+import { Keymap } from "./keymap.js";
 import { Marking } from "./marking.js";
 import { MaskStore } from "./masks.js";
-import { HelpSheet, Notices } from "./notices.js";
+import { Notices } from "./notices.js";
 import { Overlay } from "./overlay.js";
 import { PaintLayers } from "./paint.js";
+import { Palette } from "./palette.js";
 import { Panel } from "./panel.js";
 import { editedAt, Pictures } from "./pictures.js";
 import { Playback } from "./playback.js";
 import { Poll } from "./poll.js";
 import { HoverPreview } from "./preview.js";
+import { Review } from "./review.js";
 import { sceneOf } from "./scene.js";
 import { Seeker } from "./seeker.js";
+import { Settings } from "./settings.js";
 import { FrameSource } from "./source.js";
 import { Stage } from "./stage.js";
 import { Pointer } from "./tools.js";
@@ -41,17 +49,18 @@ export class Editor extends EventTarget {
     Object.assign(this, { tool: "point", mode: "source", wipe: 0.5, subtract: false, radius: 14, colour: "#2050ff", opacity: 1 });
     Object.assign(this, { showMasks: true, selection: null, draft: null, cursor: null, pending: [], lasso: null, dragged: null });
     this.stats = { frame: -1, draws: 0, drawn: [] };
+    this.keymap = new Keymap();
     this.panel = new Panel(this);
     const body = make("div", { class: "al-body" });
     root.append(this.panel.top, body, this.panel.bottom);
     this.stage = new Stage(body, { reserve: () => this.#reserve(), changed: () => this.drawMarks() });
     this.notices = new Notices(body);
-    this.help = new HelpSheet(body);
     this.playback = new Playback(this);
     this.marking = new Marking(this);
     this.pointer = new Pointer(this);
     this.hover = new HoverPreview(this);
     this.poll = new Poll(this);
+    this.review = new Review(this);
     this.instant = instantPreview(this);
     this.seeker = new Seeker({
       inMemory: (frame) => this.pictures.inMemory(this.view, frame, this.mode),
@@ -61,6 +70,12 @@ export class Editor extends EventTarget {
       failed: (frame, error) => this.notices.warn(`Frame ${frame} cannot be shown (${error.message}); try again, or reopen the clip.`),
     });
     this.work = new Work(this);
+    this.settings = new Settings(`${BASE}settings`);
+    this.hand = new Hand(this);
+    this.controls = new Controls(this);
+    this.help = new HelpSheet(this);
+    this.palette = new Palette(this);
+    this.announce = new Announcer(this);
     this.keyboard = new Keyboard(this);
     this.changed("state");
   }
@@ -284,7 +299,6 @@ export class Editor extends EventTarget {
 
   escape() {
     if (this.pointer.cancel()) return;
-    if (this.help.open) this.help.close();
-    else if (!this.notices.dismiss()) this.select(null);
+    if (!this.notices.dismiss()) this.select(null);
   }
 }

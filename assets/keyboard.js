@@ -1,6 +1,8 @@
 // The keyboard of the page: a key event becomes a command of the registry.
 
-import { chordOf, shortcutFor, takesShortcuts } from "./keys.js";
+import { chordOf, takesShortcuts } from "./keys.js";
+
+const ANYWHERE = ["palette"]; // also where somebody types: its keys type nothing
 
 export class Keyboard {
   constructor(editor) {
@@ -12,11 +14,13 @@ export class Keyboard {
     const { editor } = this;
     if (event.defaultPrevented || event.isComposing || !editor.view) return;
     const chord = chordOf(event);
-    const row = shortcutFor(chord);
     const roots = [editor.root, ...document.querySelectorAll(".al-timeline")];
-    if (!row || !takesShortcuts(event.target, chord, roots)) return;
+    const ours = takesShortcuts(event.target, chord, roots);
+    const row = editor.keymap.rowFor(chord);
+    const handled = ours && editor.hand.takes(chord);
+    if (!handled && (!row || !(ours || ANYWHERE.includes(row.command)))) return;
     event.preventDefault();
     event.stopPropagation();
-    editor.run(row.command, row.argument, event);
+    if (!handled) editor.run(row.command, row.argument, event);
   }
 }

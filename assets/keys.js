@@ -1,4 +1,5 @@
-// Every shortcut, once: the editor handles keys from this table and the help sheet is drawn from it.
+// Every command with its keys, once: keys, the help sheet, the palette and all titles come from this table. A row
+// without keys is found in the palette and can be given some. keymap.js lays the user's own keys over it.
 // A chord is written "Ctrl+Shift+Z" (modifiers in that order: Ctrl, Alt, Shift); Ctrl also means Command on a Mac.
 
 const entry = (group, keys, command, label, argument) => ({ group, keys, command, label, argument });
@@ -16,7 +17,13 @@ export const SHORTCUTS = [
   entry("Move", ["End"], "goLast", "Last frame of the range, then of the clip"),
   entry("Move", ["PageUp", "ArrowUp"], "goAnchor", "Previous anchor", -1),
   entry("Move", ["PageDown", "ArrowDown"], "goAnchor", "Next anchor", 1),
+  entry("Move", ["Q"], "goProblem", "Next problem to check", 1),
+  entry("Move", ["Shift+Q"], "goProblem", "Previous problem to check", -1),
   entry("Move", ["N"], "goNext", "The frame that should become an anchor next"),
+  entry("Move", [], "goFrame", "Go to a frame by its number"),
+  entry("Move", ["Alt+Plus", "Alt+="], "timelineZoom", "Timeline: a shorter part, larger (also Ctrl + wheel)", "in"),
+  entry("Move", ["Alt+-"], "timelineZoom", "Timeline: a longer part", "out"),
+  entry("Move", ["Alt+0"], "timelineZoom", "Timeline: the whole clip", "all"),
   entry("Range", ["I"], "rangeIn", "Range starts at this frame"),
   entry("Range", ["O"], "rangeOut", "Range ends with this frame"),
   entry("Range", ["Alt+I"], "rangeClear", "Range is the whole clip"),
@@ -29,29 +36,40 @@ export const SHORTCUTS = [
   entry("Tools", ["L"], "lasso", "Lasso: draw around what to add; right button or Alt: what to take away"),
   entry("Tools", ["R"], "tool", "Tracked point: click to add, drag to where it is; right click: it is hidden here", "track"),
   entry("Tools", ["D"], "tool", "Draw: paint a take on this frame", "paint"),
+  entry("Tools", ["C"], "hand", "Move the pointer with the keys: arrows, Enter presses, Esc ends"),
   entry("Tools", ["X"], "swap", "Swap adding and taking away (hold Alt: only while held)"),
   entry("Tools", ["["], "brushSize", "Smaller brush", 1 / 1.25),
   entry("Tools", ["]"], "brushSize", "Larger brush", 1.25),
   entry("Tools", ["Enter"], "keepPaint", "Keep what is painted as a take"),
   entry("Subjects", ["1", "2", "3", "4", "5", "6", "7", "8", "9", "0"], "subject", "Pick a subject (0 is the tenth)"),
+  entry("Subjects", [], "addSubject", "Add a subject"),
   entry("Subjects", ["F"], "lockKeyframe", "Lock or unlock the marks on this frame"),
   entry("Subjects", ["Ctrl+Delete", "Ctrl+Backspace"], "clearKeyframe", "Clear the marks on this frame, or the place of the selected tracked point"),
   entry("Subjects", ["Shift+Delete", "Shift+Backspace"], "removeSubject", "Remove the subject"),
   entry("Anchors", ["A"], "addAnchor", "Make this frame an anchor"),
+  entry("Anchors", ["Ctrl+ArrowLeft"], "moveAnchor", "Move the anchor of this frame one frame back", -1),
+  entry("Anchors", ["Ctrl+ArrowRight"], "moveAnchor", "Move the anchor of this frame one frame on", 1),
   entry("Anchors", ["Delete", "Backspace"], "deleteSelected", "Delete what is selected (anchor, point, tracked point or box)"),
   entry("View", ["F2"], "mode", "Show the source", "source"),
   entry("View", ["F3"], "mode", "Show the edit", "edited"),
   entry("View", ["F4", "W"], "mode", "Wipe between source and edit", "wipe"),
+  entry("View", ["Alt+ArrowLeft"], "wipe", "Move the wipe to the left", -0.05),
+  entry("View", ["Alt+ArrowRight"], "wipe", "Move the wipe to the right", 0.05),
   entry("View", ["M"], "toggleMasks", "Show or hide masks and marks"),
   entry("View", ["Plus", "="], "zoom", "Zoom in (also Ctrl or Alt + wheel)", 1.25),
   entry("View", ["-"], "zoom", "Zoom out", 1 / 1.25),
   entry("View", ["Z"], "zoomFit", "Whole picture (also double click with the hand)"),
+  entry("View", ["Ctrl+Shift+ArrowLeft"], "pan", "See what is to the left", "left"),
+  entry("View", ["Ctrl+Shift+ArrowRight"], "pan", "See what is to the right", "right"),
+  entry("View", ["Ctrl+Shift+ArrowUp"], "pan", "See what is above", "up"),
+  entry("View", ["Ctrl+Shift+ArrowDown"], "pan", "See what is below", "down"),
   entry("Work", ["Ctrl+Z"], "undo", "Undo"),
   entry("Work", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo", "Redo"),
   entry("Work", ["T"], "carry", "Carry masks and tracked points through the shot"),
   entry("Work", ["Ctrl+Enter"], "run", "Propagate the edit"),
   entry("Work", ["Shift+X"], "cancelJob", "Cancel the running job"),
-  entry("Work", ["?", "F1"], "help", "This sheet"),
+  entry("Work", ["Ctrl+K", "Ctrl+Shift+P"], "palette", "Find a command"),
+  entry("Work", ["?", "F1"], "help", "Keys: see and change them"),
   entry("Work", ["Escape"], "escape", "Close, or let go of what is being drawn"),
 ];
 
@@ -61,17 +79,14 @@ export function chordOf(event) {
   const control = (event.ctrlKey || event.metaKey) && !typed;
   const alt = event.altKey && !typed;
   let key = event.key;
-  if (alt && /^Key[A-Z]$/.test(event.code ?? "")) key = event.code.slice(3);
+  // What Alt or another script makes of a letter key: the Latin letter on it. Other layouts of Latin letters stay as they are.
+  const foreign = key.length === 1 && /\p{L}/u.test(key) && !/\p{Script=Latin}/u.test(key);
+  if ((alt || foreign) && /^Key[A-Z]$/.test(event.code ?? "")) key = event.code.slice(3);
   if (key === " ") key = "Space";
   if (key === "+") key = "Plus";
-  if (/^[a-z]$/i.test(key)) key = key.toUpperCase();
-  const shift = event.shiftKey && (key.length > 1 || /^[A-Z]$/.test(key)) && !["Plus", "Space"].includes(key);
+  if (/^\p{L}$/u.test(key) && key !== "ß") key = key.toLocaleUpperCase("en");
+  const shift = event.shiftKey && (key.length > 1 || /^\p{L}$/u.test(key)) && !["Plus", "Space"].includes(key);
   return [control && "Ctrl", alt && "Alt", shift && "Shift", key].filter(Boolean).join("+");
-}
-
-/** The table's row for a chord, or undefined. */
-export function shortcutFor(chord) {
-  return SHORTCUTS.find((row) => row.keys.includes(chord));
 }
 
 /** Whether a key event on this element may be a shortcut: never where the user types or chooses something else. */
@@ -103,10 +118,4 @@ export function chordText(chord) {
     .split(/\+(?=.)/)
     .map((part) => NAMES[part] ?? part)
     .join("+");
-}
-
-/** "Label (key)" for the title of a button that runs `command`. */
-export function titleFor(command, argument) {
-  const row = SHORTCUTS.find((one) => one.command === command && (argument === undefined || one.argument === argument));
-  return row ? `${row.label} (${chordText(row.keys[0])})` : command;
 }

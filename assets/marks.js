@@ -89,6 +89,18 @@ export function drawBrush(pen, x, y, radius, view, adds) {
   pen.stroke();
 }
 
+/** The pointer that the keys move: a cross that shows on every ground. */
+function drawCross(pen, [sourceX, sourceY], view) {
+  const [x, y] = sourceToStage(sourceX, sourceY, view);
+  const arms = () => {
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      pen.moveTo(x + dx * 4, y + dy * 4);
+      pen.lineTo(x + dx * 18, y + dy * 18);
+    }
+  };
+  outline(pen, arms, "#ffffff", 2, []);
+}
+
 /** The wipe's divider: a line over the picture and a grip. */
 export function drawDivider(pen, x, top, bottom) {
   outline(pen, () => (pen.moveTo(x, top), pen.lineTo(x, bottom)), "#ffffff", 2, []);
@@ -146,5 +158,6 @@ export function drawMarks(pen, scene, view) {
   }
   if (scene.lasso) drawLasso(pen, scene.lasso.xy, view, scene.lasso.mode === "add");
   if (scene.draft) drawBox(pen, scene.draft, view, scene.colour);
+  if (scene.cross) drawCross(pen, scene.cross, view);
   if (scene.brush) drawBrush(pen, scene.brush.x, scene.brush.y, scene.brush.radius, view, scene.brush.adds);
 }

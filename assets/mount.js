@@ -1,24 +1,31 @@
 // Puts the editor on the page: its style, its Gradio component, and what Python may ask of it.
 
-import { make } from "./dom.js";
 import { Editor } from "./editor.js";
+import { loadStyle } from "./style.js";
 
-function loadStyle() {
-  const href = new URL("editor.css", import.meta.url).href;
-  if (document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
-  const link = make("link", { rel: "stylesheet", href });
-  return new Promise((resolve, reject) => {
-    link.addEventListener("load", resolve);
-    link.addEventListener("error", () => reject(new Error(`${href} cannot be loaded`)));
-    document.head.append(link);
+/** The user's own keys: taken from what was kept, kept when they change. */
+async function keepKeys(editor) {
+  const { keymap, settings, notices } = editor;
+  try {
+    keymap.take((await settings.load()).keys);
+  } catch (error) {
+    notices.warn(`Your own keys could not be read (${error.message}).`);
+  }
+  const known = () => JSON.stringify(keymap.own);
+  let kept = known();
+  keymap.addEventListener("change", () => {
+    if (known() === kept) return;
+    kept = known();
+    settings.keep({ keys: { ...keymap.own } }).catch((error) => notices.warn(error.message));
   });
 }
 
 /** Builds the editor inside a gr.HTML component whose value is {project, rev, cmd}. */
 export async function mount(element, { trigger, props, watch }) {
-  await loadStyle();
+  await loadStyle("editor.css");
   const editor = new Editor(element.querySelector(".al-editor"), trigger);
   window.anchorline = editor;
+  await keepKeys(editor);
   let done = "";
   const apply = async () => {
     const { project, rev, cmd } = props.value ?? {};

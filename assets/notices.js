@@ -1,7 +1,6 @@
-// Sentences for the user over the canvas (errors are announced to screen readers), and the help sheet.
+// Sentences for the user over the canvas; errors are announced to screen readers at once.
 
 import { button, make } from "./dom.js";
-import { chordText, SHORTCUTS } from "./keys.js";
 
 const SHOWN_MS = 7000;
 
@@ -43,37 +42,4 @@ export class Notices {
     this.list.append(notice);
     setTimeout(() => notice.remove(), SHOWN_MS + text.length * 40);
   }
-}
-
-export class HelpSheet {
-  constructor(parent) {
-    this.sheet = make("div", { class: "al-help", role: "dialog", "aria-label": "Keyboard shortcuts", hidden: true });
-    const close = button({ icon: "close", label: "Close the help sheet", title: "Close (Esc)", onclick: () => this.close() });
-    this.sheet.append(make("header", {}, make("b", {}, "Keys"), close), make("div", { class: "al-help-groups" }, ...helpGroups()));
-    parent.append(this.sheet);
-  }
-
-  get open() {
-    return !this.sheet.hidden;
-  }
-
-  toggle() {
-    this.sheet.hidden = !this.sheet.hidden;
-  }
-
-  close() {
-    this.sheet.hidden = true;
-  }
-}
-
-function helpGroups() {
-  const names = [...new Set(SHORTCUTS.map((row) => row.group))];
-  return names.map((name) => {
-    const rows = SHORTCUTS.filter((row) => row.group === name).map((row) => {
-      const shown = row.keys.length > 4 ? [row.keys[0], "…", row.keys.at(-1)] : row.keys;
-      const keys = shown.map((chord) => (chord === "…" ? chord : make("kbd", {}, chordText(chord))));
-      return make("div", { class: "al-help-row" }, make("span", {}, ...keys), make("span", {}, row.label));
-    });
-    return make("section", {}, make("b", {}, name), ...rows);
-  });
 }

@@ -1,7 +1,7 @@
 // The rows of controls above and below the stage. They run the commands of the shortcut table and show the state.
 
 import { button, make, setText } from "./dom.js";
-import { titleFor } from "./keys.js";
+import { Hint } from "./hint.js";
 import { active } from "./poll.js";
 import { jobText } from "./readout.js";
 import { BRUSHES } from "./tools.js";
@@ -31,7 +31,9 @@ export class Panel {
     this.editor = editor;
     this.buttons = new Map();
     this.top = make("div", { class: "al-rows" }, this.#toolRow(), this.#subjectRow());
-    this.bottom = make("div", { class: "al-rows" }, this.#transportRow());
+    this.hint = new Hint(editor);
+    this.bottom = make("div", { class: "al-rows" }, this.hint.element, this.#transportRow());
+    editor.keymap.addEventListener("change", () => this.#titles());
     for (const name of ["state", "view", "status", "open"]) editor.addEventListener(name, () => this.update());
     for (const name of ["cursor", "frame"]) editor.addEventListener(name, () => this.#moved());
   }
@@ -39,9 +41,18 @@ export class Panel {
   /** A button that runs a command; kept under `name` to be shown pressed or disabled. */
   #command(name, look, command, argument) {
     const onclick = (event) => this.editor.run(command, argument, event);
-    const made = button({ ...look, name, title: look.title ?? titleFor(command, argument), onclick });
+    const made = button({ ...look, name, title: this.editor.keymap.titleFor(command, argument, look.title), onclick });
+    Object.assign(made, { alCommand: command, alArgument: argument, alTitle: look.title });
     this.buttons.set(name, made);
     return made;
+  }
+
+  /** The keys in all titles as they are now. */
+  #titles() {
+    const { keymap } = this.editor;
+    for (const one of this.buttons.values()) one.title = keymap.titleFor(one.alCommand, one.alArgument, one.alTitle);
+    this.size.title = `Brush size (${keymap.keyText("brushSize", 0.8)} ${keymap.keyText("brushSize", 1.25)})`;
+    this.update();
   }
 
   #toolRow() {
@@ -57,14 +68,15 @@ export class Panel {
       group(
         "",
         this.#command("masks", { icon: "mask", label: "Show masks and marks" }, "toggleMasks"),
-        this.#command("help", { text: "?", label: "Keyboard shortcuts" }, "help"),
+        this.#command("palette", { icon: "find", label: "Find a command" }, "palette"),
+        this.#command("help", { text: "?", label: "Keys and help" }, "help"),
       ),
     );
   }
 
   #brushControls() {
     const { editor } = this;
-    this.size = make("input", { type: "range", min: 0, max: RADIUS_STEPS, "aria-label": "Brush size", title: "Brush size ([ and ])" });
+    this.size = make("input", { type: "range", min: 0, max: RADIUS_STEPS, "aria-label": "Brush size", title: "Brush size" });
     this.size.addEventListener("input", () => editor.set({ radius: fromSlider(Number(this.size.value)) }));
     this.size.addEventListener("change", () => editor.root.focus({ preventScroll: true }));
     this.sizeText = make("span", { class: "al-number" });
@@ -86,7 +98,7 @@ export class Panel {
   #subjectRow() {
     const { editor } = this;
     this.chips = make("div", { class: "al-chips", role: "radiogroup", "aria-label": "Subjects" });
-    const add = button({ icon: "add", label: "Add a subject", name: "add-subject", onclick: () => editor.act("add_subject") });
+    const add = this.#command("add-subject", { icon: "add", label: "Add a subject" }, "addSubject");
     return make(
       "div",
       { class: "al-row" },
@@ -106,9 +118,8 @@ export class Panel {
 
   #transportRow() {
     const one = (name, icon, label, command, argument) => this.#command(name, { icon, label }, command, argument);
-    this.zoomText = make("button", { type: "button", class: "al-button al-number", title: titleFor("zoomFit"), "aria-label": "Show the whole picture" });
-    this.zoomText.addEventListener("pointerdown", (event) => event.preventDefault());
-    this.zoomText.addEventListener("click", () => this.editor.run("zoomFit"));
+    this.zoomText = this.#command("zoom", { text: "100 %", label: "Show the whole picture" }, "zoomFit");
+    this.zoomText.classList.add("al-number");
     this.status = make("span", { class: "al-status" });
     this.job = make("span", { class: "al-work", hidden: true }, make("span"), this.#command("cancel", { icon: "close", label: "Cancel the job" }, "cancelJob"));
     return make(
@@ -136,8 +147,8 @@ export class Panel {
     setText(this.sizeText, `${editor.radius < 10 ? editor.radius.toFixed(1) : Math.round(editor.radius)} px`);
     this.#icon("play", editor.playback?.playing ? "pause" : "play");
     if (!view) return;
-    this.#enable("undo", view.can_undo || editor.paint.count() > 0, view.undo_label && `Undo: ${view.undo_label} (Ctrl+Z)`);
-    this.#enable("redo", view.can_redo, view.redo_label && `Redo: ${view.redo_label} (Ctrl+Shift+Z)`);
+    this.#enable("undo", view.can_undo || editor.paint.count() > 0, view.undo_label && editor.keymap.titleFor("undo", undefined, `Undo: ${view.undo_label}`));
+    this.#enable("redo", view.can_redo, view.redo_label && editor.keymap.titleFor("redo", undefined, `Redo: ${view.redo_label}`));
     this.#enable("keep", editor.paint.count() > 0);
     this.#subjects(view);
     this.#job(view.job);

@@ -19,6 +19,7 @@ export function sceneOf(editor) {
     draft: editor.draft,
     colour: editor.subject()?.colour ?? "#ffffff",
     brush: round ? { ...cursor, radius: editor.radius } : null,
+    cross: editor.hand?.at ?? null,
     wipe: editor.mode === "wipe" ? editor.wipe : null,
   };
 }

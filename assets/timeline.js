@@ -15,7 +15,7 @@ export class Timeline {
     this.readout = make("div", { class: "al-readout" });
     root.append(this.canvas, this.playhead, this.readout);
     this.pen = this.canvas.getContext("2d");
-    for (const name of ["view", "status", "state"]) editor.addEventListener(name, () => this.redraw());
+    for (const name of ["view", "status", "state", "review"]) editor.addEventListener(name, () => this.redraw());
     editor.addEventListener("pack", () => this.#fillStrip());
     editor.addEventListener("open", () => this.#open());
     for (const name of ["want", "frame"]) editor.addEventListener(name, () => this.#moved());
@@ -78,7 +78,7 @@ export class Timeline {
     this.pen.setTransform(density, 0, 0, density, 0, 0);
     this.pen.clearRect(0, 0, width, height);
     if (this.strip) this.pen.drawImage(this.strip, GUTTER, 0, width - GUTTER, STRIP);
-    drawLanes(this.pen, this.#shown(view), this.editor.selection, this.scale, this.#theme());
+    drawLanes(this.pen, { ...this.#shown(view), checked: this.editor.review }, this.editor.selection, this.scale, this.#theme());
     this.#moved();
   }
 
@@ -109,6 +109,16 @@ export class Timeline {
     const seconds = playback.times ? secondsText(playback.times[want]) : "";
     const text = `${want} / ${view.clip.frames - 1}\n${timecode(want, view.clip.rate)}\n${seconds}`;
     setText(this.readout, text);
+    this.#tell(view, want, seconds);
+  }
+
+  /** What a screen reader says of it: a slider over the frames. */
+  #tell(view, frame, seconds) {
+    const said = { "aria-valuemin": 0, "aria-valuemax": view.clip.frames - 1, "aria-valuenow": frame };
+    const anchor = view.anchors.find((one) => one.frame === frame);
+    const what = anchor ? (anchor.chosen ? ", approved anchor" : ", anchor") : "";
+    said["aria-valuetext"] = `Frame ${frame} of ${view.clip.frames - 1}, ${seconds || timecode(frame, view.clip.rate)}${what}`;
+    for (const [name, value] of Object.entries(said)) this.root.setAttribute(name, value);
   }
 
   #centre(frame) {
@@ -217,6 +227,15 @@ export class Timeline {
       }
     }
     this.moving = null;
+    this.redraw();
+  }
+
+  /** Shows a shorter ("in") or longer ("out") part round the current frame, or "all". */
+  show(how) {
+    const { frames } = this.editor.view.clip;
+    const factor = { in: 1 / 1.5, out: 1.5, all: frames }[how];
+    [this.from, this.to] = this.scale.zoomed(factor, this.scale.centre(this.editor.want));
+    this.#fillStrip();
     this.redraw();
   }
 

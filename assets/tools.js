@@ -201,9 +201,9 @@ export class Pointer {
     this.editor = editor;
     this.gesture = null;
     const on = (name, handle, options) => editor.stage.element.addEventListener(name, handle, options);
-    on("pointerdown", (event) => this.#down(event));
-    on("pointermove", (event) => this.#move(event));
-    on("pointerup", (event) => this.#up(event));
+    on("pointerdown", (event) => this.#pressed(event));
+    on("pointermove", (event) => this.move(event));
+    on("pointerup", (event) => this.up(event));
     on("pointercancel", () => this.cancel());
     on("pointerleave", () => editor.set({ cursor: null }));
     on("contextmenu", (event) => event.preventDefault());
@@ -211,13 +211,21 @@ export class Pointer {
     on("dblclick", () => ["hand", "select"].includes(editor.tool) && editor.stage.fitPicture());
   }
 
-  #down(event) {
+  #pressed(event) {
     const { editor } = this;
     if (!editor.view || this.gesture) return;
     if (event.target.closest("button")) return;
     event.preventDefault(); // no focus change, no auto-scroll on the middle button
     editor.root.focus({ preventScroll: true });
     editor.stage.element.setPointerCapture(event.pointerId);
+    editor.hand.put(null);
+    this.down(event);
+  }
+
+  /** Starts the tool's gesture; of `event` only the position, the button and Alt count. */
+  down(event) {
+    const { editor } = this;
+    if (!editor.view || this.gesture) return;
     const tool = this.#toolFor(event);
     if (tool !== startPan && tool !== startWipe) editor.playback.pause();
     this.gesture = tool(editor, event, editor.stage.toSource(event));
@@ -240,13 +248,13 @@ export class Pointer {
     return onGrip || (away <= REACH && ["select", "hand"].includes(tool));
   }
 
-  #move(event) {
+  move(event) {
     const [x, y] = this.editor.stage.toSource(event);
     this.gesture?.move?.(event);
     this.editor.set({ cursor: { x, y, adds: adds(this.editor, event) } });
   }
 
-  #up(event) {
+  up(event) {
     const gesture = this.gesture;
     this.gesture = null;
     gesture?.end?.(event);

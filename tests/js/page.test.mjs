@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Api, ApiError } from "../../assets/api.js";
 import { COMMANDS } from "../../assets/commands.js";
-import { chordOf, chordText, shortcutFor, SHORTCUTS, takesShortcuts, titleFor } from "../../assets/keys.js";
+import { chordOf, chordText, SHORTCUTS, takesShortcuts } from "../../assets/keys.js";
 import { laneTops, Scale } from "../../assets/lanes.js";
 import { endTime, frameAt } from "../../assets/playback.js";
 import { jobText, timecode } from "../../assets/readout.js";
@@ -25,12 +25,12 @@ test("key events become chords", () => {
     ["Shift+ArrowLeft", press("ArrowLeft", { shiftKey: true })],
     ["Space", press(" ")],
     ["Plus", press("+", { shiftKey: true })],
+    ["B", press("и", { code: "KeyB" })], // another script: the Latin letter on the key
+    ["Y", press("y", { code: "KeyZ" })], // another Latin layout: the letter that is typed
+    ["Shift+Ö", press("Ö", { code: "Semicolon", shiftKey: true })],
   ];
   for (const [chord, event] of cases) assert.equal(chordOf(event), chord);
-  assert.equal(shortcutFor("Ctrl+Shift+Z").command, "redo");
-  assert.equal(shortcutFor("Ctrl+B"), undefined);
   assert.equal(chordText("Ctrl+Shift+Z"), "Ctrl+Shift+Z");
-  assert.equal(titleFor("tool", "brush"), "Brush: add to the mask (B)");
 });
 
 test("keys stay with what the user types in", () => {
