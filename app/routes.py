@@ -25,6 +25,7 @@ from starlette.routing import Route
 from app.review_routes import review_routes
 from app.session import Session
 from app.settings_routes import settings_routes
+from app.sheet_routes import sheet_routes
 from app.store import SessionStore, UnknownProject
 from app.view import pack_view
 from engine import (
@@ -117,6 +118,7 @@ def build_api(store: SessionStore) -> Starlette:
             Route(f"{base}/audio", project(_audio)),
             Route(f"{base}/exports/{{name}}", project(_export)),
             *review_routes(base, project),
+            *sheet_routes(base, project),
         ],
         exception_handlers={HTTPException: _no_route},
     )

@@ -36,6 +36,16 @@ export class Api {
     return this.#inOrder(() => this.#json("paint", { frame, png, over })).then((answer) => answer.view);
   }
 
+  /** Sends a body to an address of this project after all earlier acts; resolves to the answer. */
+  order(path, body) {
+    return this.#inOrder(() => this.#json(path, body));
+  }
+
+  /** The contact sheet: {anchors, pairs}. */
+  sheet() {
+    return this.#json("sheet");
+  }
+
   view() {
     return this.#json("view");
   }

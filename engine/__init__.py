@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from engine.segmentation import BY_MODELS as SEGMENTERS_BY_MODELS
     from engine.segmentation import segmenter_names
     from engine.segmentation.remote import box_of_words
+    from engine.sheet import contact_sheet, in_one_shot, take_thumbnail
     from engine.store.backups import BackupClock, backups_of
     from engine.store.cache import DEFAULT_CACHE_GB, cache_bytes, clean_cache, limit_cache
     from engine.store.clips import AnotherClip, find_clip
@@ -86,6 +87,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "chosen_device": "engine.device",
     "clean_cache": "engine.store.cache",
     "clip_remarks": "engine.media.describe",
+    "contact_sheet": "engine.sheet",
     "copy_project": "engine.store.projects",
     "devices": "engine.device",
     "dirty_segments": "engine.rendering.render",
@@ -93,6 +95,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "find_clip": "engine.store.clips",
     "found_tokens": "engine.rendering.token_view",
     "import_project": "engine.interchange.project_zip",
+    "in_one_shot": "engine.sheet",
     "is_here": "engine.models",
     "is_zip": "engine.interchange.project_zip",
     "last_change": "engine.store.projects",
@@ -112,6 +115,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "spans_to_carry": "engine.rendering.render",
     "summary_of": "engine.store.projects",
     "sweep_parts": "engine.store.workspace",
+    "take_thumbnail": "engine.sheet",
     "token_acts": "engine.document.token_acts:",
     "track_values": "engine.rendering.trails",
     "tracks_key": "engine.rendering.trails",
@@ -157,6 +161,7 @@ __all__ = [
     "chosen_device",
     "clean_cache",
     "clip_remarks",
+    "contact_sheet",
     "copy_project",
     "devices",
     "dirty_segments",
@@ -164,6 +169,7 @@ __all__ = [
     "find_clip",
     "found_tokens",
     "import_project",
+    "in_one_shot",
     "is_here",
     "is_zip",
     "last_change",
@@ -183,6 +189,7 @@ __all__ = [
     "spans_to_carry",
     "summary_of",
     "sweep_parts",
+    "take_thumbnail",
     "token_acts",
     "track_values",
     "tracks_key",
