@@ -21,6 +21,8 @@ HOLD = 0.03  # of the mean of A: how strongly a window is held to the wider one
 ROUNDS = 4  # of reweighting in a robust fit
 FARTHEST = 3.0  # px a single round may move a node
 CAUCHY = 2.4  # robust standard deviations at which a pixel counts half
+NOTHING = 1e-4  # weight of a node below which it is left out of a fit
+MANY = 1500  # nodes of which an affine motion needs no more
 LEAST_NOISE = 1.5  # levels: residuals below this are never outliers
 DARK = 8.0  # levels added to both sides of a ratio of brightness
 LIGHT_WINDOW = 4.0  # nodes over which brightness is compared
@@ -32,11 +34,11 @@ PER_PIXEL = 1.5  # levels: what a px between two outlines weighs beside differen
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Compared:
-    """Two pictures over a window after warping: weight, residual (h, w) float32, gradient (h, w, 2), light (n, m)."""
+    """Two pictures over a window after warping: weight, residual (h, w) float32, gradient x and y (h, w), light (n, m)."""
 
     weight: np.ndarray
     residual: np.ndarray
-    gradient: np.ndarray
+    gradient: tuple[np.ndarray, np.ndarray]
     light: np.ndarray
 
 
@@ -118,15 +120,16 @@ def correction(compared: list[Compared], *, affine: bool) -> np.ndarray:
 
 def _equations(found: Compared) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A, b and the weight behind them, at each node."""
-    gx, gy = found.gradient[..., 0], found.gradient[..., 1]
+    gx, gy = found.gradient
     wx, wy = found.weight * gx, found.weight * gy
-    matrix = to_nodes(np.stack([wx * gx, wx * gy, wy * gy], axis=-1))
-    return matrix, to_nodes(np.stack([wx * found.residual, wy * found.residual], axis=-1)), to_nodes(found.weight)
+    matrix = [to_nodes(part) for part in (wx * gx, wx * gy, wy * gy)]
+    vector = [to_nodes(part * found.residual) for part in (wx, wy)]
+    return cv2.merge(matrix), cv2.merge(vector), to_nodes(found.weight)
 
 
-def _gradient(picture: np.ndarray) -> np.ndarray:
-    """(h, w, 2): central differences."""
-    return np.stack([cv2.Sobel(picture, cv2.CV_32F, *way, ksize=1) for way in ((1, 0), (0, 1))], axis=-1) * 0.5
+def _gradient(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w) each: central differences along x and y."""
+    return cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=1, scale=0.5), cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
 
 
 def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
@@ -146,9 +149,10 @@ def _solved(matrix: np.ndarray, vector: np.ndarray, floor: float) -> np.ndarray:
 def _affine(matrix: np.ndarray, vector: np.ndarray, floor: float) -> np.ndarray:
     """δ (n, m, 2) of the affine motion that fits all nodes together."""
     basis = _basis(matrix.shape[:2])
-    full = matrix[..., [0, 1, 1, 2]].reshape(-1, 2, 2)
-    normal = np.einsum("ni,nj,nkl->ikjl", basis, basis, full, optimize=True).reshape(6, 6)
-    right = np.einsum("ni,nk->ik", basis, vector.reshape(-1, 2)).reshape(6)
+    xx, xy, yy = (basis.T @ (basis * matrix[..., part].reshape(-1, 1)) for part in range(3))
+    normal = np.stack([np.stack([xx, xy], axis=-1), np.stack([xy, yy], axis=-1)], axis=1)  # (i, k, j, l)
+    normal = normal.reshape(6, 6)
+    right = (basis.T @ vector.reshape(-1, 2)).reshape(6)
     ridge = floor * 0.1 * len(basis) * np.eye(6)
     return (basis @ np.linalg.solve(normal + ridge, right).reshape(3, 2)).reshape(vector.shape)
 
@@ -189,15 +193,17 @@ def fit_affine(
     Robust beyond `limit` px. Its turning and growing are held to `around`'s by `hold`, in nodes of full weight one radius away,
     where a radius is that of a disc of `hold` nodes: from a small sight of a subject only its shift is believed.
     """
-    xy = places.reshape(-1, 2).astype(np.float64)
-    start = weight.reshape(-1).astype(np.float64)
+    step = 2 if weight.size > MANY else 1  # every other node tells as much
+    chosen = weight[::step, ::step] > NOTHING  # most nodes of a window see nothing of the subject
+    xy = places[::step, ::step][chosen].astype(np.float64)
+    start = step**2 * weight[::step, ::step][chosen].astype(np.float64)
     total = start.sum()
     if total < 1e-3:
         return around
     centre = start @ xy / total
     scale = SPACING * max(2.0, np.sqrt(max(hold, total) / np.pi))
     basis = np.column_stack([np.ones(len(xy)), (xy - centre) / scale])
-    left = values.reshape(-1, 2) - around.shift(places).reshape(-1, 2)
+    left = values[::step, ::step][chosen] - around.shift(xy)
     ridge = np.diag([1e-6 * total, 0.05 * hold + 1e-4 * total, 0.05 * hold + 1e-4 * total])
     mass, found = start, np.zeros((3, 2))
     for _ in range(ROUNDS):

@@ -8,6 +8,7 @@ import numpy as np
 SHORT_SIDE = 288  # px; estimated at this size and sampled at full size: 480 costs 3 times as much for about 2 dB
 AGREE = 1.0  # px of forward–backward disagreement, beyond the slack, at which confidence has fallen to 1/e
 SLACK = 0.5  # px that flow may err; without it, confidence would fade with time where nothing is wrong
+_NO_MAP = np.empty((0, 0), np.float32)  # x and y lie side by side in the first one
 _PER_LENGTH = 0.02  # more disagreement is normal where motion is fast
 
 
@@ -37,21 +38,21 @@ class DenseFlow:
 
 def sample(picture: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """The picture at positions (h, w, 2) float32 (x, y); beyond its border the nearest edge pixel."""
-    return cv2.remap(picture, positions[..., 0], positions[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(picture, positions, _NO_MAP, interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def consistency(there: np.ndarray, back: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(h, w) float32 0–1: how well going `there` and coming `back` ends where it began; 0 where it leaves the frame.
+    """(n, m) float32 0–1: how well going `there` and coming `back` ends where it began; 0 where it leaves the frame.
 
-    there, back (h, w, 2) flows between the same two frames, `pixels` their grid. exp(−(d − SLACK)₊ / (AGREE + 0.02·|there|))
-    of the distance d between start and return.
+    there (n, m, 2), the flow at places `pixels` (n, m, 2): the grid of the frame, or some of it. back (h, w, 2): the whole flow
+    the other way. exp(−(d − SLACK)₊ / (AGREE + 0.02·|there|)) of the distance d between start and return.
     """
     target = pixels + there
     returned = there + sample(back, target)
-    length = np.sqrt((there**2).sum(axis=-1))
-    error = np.maximum(0, np.sqrt((returned**2).sum(axis=-1)) - SLACK)
+    length = cv2.magnitude(there[..., 0], there[..., 1])
+    error = np.maximum(0, cv2.magnitude(returned[..., 0], returned[..., 1]) - SLACK)
     confidence = np.exp(-error / (AGREE + _PER_LENGTH * length))
-    height, width = there.shape[:2]
+    height, width = back.shape[:2]
     outside = (target[..., 0] < -0.5) | (target[..., 0] > width - 0.5) | (target[..., 1] < -0.5) | (target[..., 1] > height - 0.5)
     confidence[outside] = 0
     return confidence

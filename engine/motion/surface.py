@@ -41,6 +41,7 @@ STEP_HOLD = 0.05
 BENDS = (1.0, 12.0)  # px a part may deviate from the subject's affine motion in one frame: where all of it moves as one … none
 LEAST_BELIEF = 0.15  # a place that misfits still counts so much
 OUTWARD = 5.0  # nodes: how far a field is continued beyond the subject before its affine motion takes over
+SETTLED = 0.04  # px, root mean square: after a smaller correction another one is not worth its time
 SOLID, INWARD = 0.99, 2  # pixels are compared where the subject is whole, and this many px inside that
 FEWEST = 12  # nodes; a smaller sight of the subject corrects nothing
 KEPT = 3
@@ -62,6 +63,7 @@ class Looks:
         self.steps, self.clip_size, self.size = steps, clip_size, align_size(clip_size)
         height, width = self.size
         self.nodes = (-(-height // SPACING), -(-width // SPACING))
+        self.places = node_places((slice(0, self.nodes[0]), slice(0, self.nodes[1])))
         self._kept: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
 
     def gray(self, frame: FrameIndex) -> np.ndarray:
@@ -90,9 +92,9 @@ class Looks:
         there, back = self.steps.pair(a, b)
         height, width = there.shape[:2]
         scale = np.array([width / self.size[1], height / self.size[0]], np.float32)
-        at = (node_places(nodes) + 0.5) * scale - 0.5
-        sure = consistency(there, back, grid((height, width)))
-        return sample(there, at) / scale, sample(sure, at)
+        at = (self.places[nodes] + 0.5) * scale - 0.5
+        flow = sample(there, at)
+        return flow / scale, consistency(flow, back, at)
 
 
 def node_places(nodes: Nodes) -> np.ndarray:
@@ -158,7 +160,7 @@ class Surface:
     def _predict(self, frame: FrameIndex, here: np.ndarray, nodes: Nodes) -> None:
         """Carries the field on along the motion inside the subject."""
         flow, sure = self._looks.motion(frame, self._at, nodes)
-        places = node_places(nodes)
+        places = self._looks.places[nodes]
         before = sample(self._before, places + flow)
         inside = to_nodes(here[_pixel_window(nodes)])
         weight = inside * before * sure
@@ -182,7 +184,7 @@ class Surface:
 
     def _put(self, shift: np.ndarray, support: np.ndarray, nodes: Nodes) -> None:
         """Keeps a field over the window, continued from where the subject is seen (`support`, 0–1) to all around."""
-        places = node_places(nodes)
+        places = self._looks.places[nodes]
         self._whole = fit_affine(places, shift, support, around=self._whole, hold=self._area, limit=4.0)
         whole = self._whole.shift(places)
         beyond = whole + spread(shift - whole, support, OUTWARD, 0.02)
@@ -197,7 +199,7 @@ class Surface:
             return
         gray, edge = self._looks.gray(frame)[window], outline(here[window] >= 0.5)
         pixels = grid(gray.shape) + np.array([window[1].start, window[0].start], np.float32)
-        places = node_places(nodes)
+        places, settled = self._looks.places[nodes], False
         for number in range(ROUNDS + 1):
             coarse = number == 0 and ROUNDS > 1
             if number < 2:
@@ -206,14 +208,16 @@ class Surface:
             warped = sample(self._coarse if coarse else self._fine, at)
             weight = inner * warped[..., 1]
             found = compare(target, warped[..., 0], weight)
-            if number == ROUNDS:
+            if number == ROUNDS or settled:
                 break
             edges = compare_outlines(edge, warped[..., 2])
             if not self._outlined:
                 edges.weight[:] = 0
             delta = correction([found, edges], affine=coarse)
             moved = (places + delta - (SPACING - 1) / 2) / SPACING
-            self._put(delta + sample(self.shift, moved), to_nodes(np.maximum(weight, edges.weight)), nodes)
+            support = to_nodes(np.maximum(weight, edges.weight))
+            settled = not coarse and float((delta**2).sum(axis=-1).ravel() @ support.ravel()) < SETTLED**2 * float(support.sum())
+            self._put(delta + sample(self.shift, moved), support, nodes)
         self.misfit[nodes] = misfit(found, target, weight)
         self.light[nodes] = found.light
 

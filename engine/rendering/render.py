@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
 import numpy as np
 
 from engine.composite import inside
@@ -30,6 +31,8 @@ from engine.rendering.anchoring import locked
 from engine.rendering.executors import Executor, SegmentTask, SerialExecutor
 from engine.rendering.masters import exported_frames
 from engine.rendering.material import Material
+from engine.rendering.noting import noted_of_frame
+from engine.rendering.order import nearest_first
 from engine.rendering.patches import make_patch
 from engine.rendering.preparing import write_shared
 from engine.rendering.segments import MaskSpan, shots
@@ -54,6 +57,14 @@ class RenderReport:
     anchor_max_abs: int = 0
     quality: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def add(self, other: RenderReport) -> None:
+        """Takes another edit's report in."""
+        self.rendered, self.reused = self.rendered + other.rendered, self.reused + other.reused
+        self.outside_mask_max_abs = max(self.outside_mask_max_abs, other.outside_mask_max_abs)
+        self.anchor_max_abs = max(self.anchor_max_abs, other.anchor_max_abs)
+        self.quality += other.quality
+        self.warnings += [sentence for sentence in other.warnings if sentence not in self.warnings]
 
 
 def prepare_clip(material: Material, progress: Progress) -> Material:
@@ -171,18 +182,23 @@ def dirty_segments(material: Material, segments: list[Segment] | None = None) ->
 
 
 def propagate(
-    material: Material, progress: Progress, executor: Executor | None = None, segments: list[Segment] | None = None
+    material: Material,
+    progress: Progress,
+    executor: Executor | None = None,
+    segments: list[Segment] | None = None,
+    *,
+    near: FrameIndex | None = None,
 ) -> RenderReport:
-    """Renders what is not rendered yet: of all segments, or of the given ones.
+    """Renders what is not rendered yet: of all segments, or of the given ones; those around the frame `near` first.
 
     Raises:
         MethodError: nothing to go by: no anchor with an approved take, and no text.
         Cancelled: finished segments stay, the running one is begun again next time.
     """
-    _check_there_is_work(material)
+    check_there_is_work(material)
     dirty = dirty_segments(material, segments)
     # What a method shares over a shot depends on all of the shot.
-    seen = material.segments if dirty and card(material.project.edit.method).shares else dirty
+    seen = material.segments if any(card(material.of(one).project.edit.method).shares for one in dirty) else dirty
     material.drop_damaged_masks(spans_of(material, seen))
     spans = spans_to_carry(material, seen)
     progress.total += sum(len(span.range) for span in spans) + sum(s.stop - s.start for s in dirty)
@@ -192,15 +208,18 @@ def propagate(
         material = material.again()
         segments = None if segments is None else [s for s in material.segments if any(_meet(s, one) for one in segments)]
         dirty = dirty_segments(material, segments)
-    tasks = [SegmentTask(material.workspace.folder, material.project, segment) for segment in dirty]
+    tasks = [SegmentTask(material.workspace.folder, material.project, one) for one in nearest_first(dirty, near)]
     (executor or SerialExecutor(render_segment)).run(tasks, material, progress)
     return report_of(material, dirty, material.segments if segments is None else segments)
 
 
-def _check_there_is_work(material: Material) -> None:
+def check_there_is_work(material: Material) -> None:
+    """Raises MethodError where the edit has no segment: says what is missing."""
     edit, chosen = material.project.edit, card(material.project.edit.method)
     if material.segments:
         return
+    if not edit.on:
+        raise MethodError(f"“{edit.name}” is switched off; switch it on in the list of edits, then propagate.")
     if edit.approved:
         raise MethodError("No approved anchor lies inside the in–out range; move the range, or approve an anchor in it.")
     if chosen.anchors:
@@ -214,7 +233,13 @@ def _meet(one: Segment, other: Segment) -> bool:
 
 
 def prepare_shots(material: Material, segments: list[Segment], progress: Progress) -> bool:
-    """Does what the method shares over the shots of the segments, where it is not done; whether there was anything to do."""
+    """Does what the methods share over the shots of the segments, where it is not done; whether there was anything to do."""
+    makers = list({id(maker): maker for maker in map(material.of, segments)}.values())
+    done = [_prepare_shots(maker, [one for one in segments if material.of(one) is maker], progress) for maker in makers]
+    return any(done)
+
+
+def _prepare_shots(material: Material, segments: list[Segment], progress: Progress) -> bool:
     edit = material.project.edit
     left = {s.shot.start: s.shot for s in segments if s.shot.start not in material.shared} if card(edit.method).shares else {}
     if left and card(edit.method).tracks:
@@ -230,7 +255,8 @@ def prepare_shots(material: Material, segments: list[Segment], progress: Progres
 
 
 def render_segment(material: Material, segment: Segment, step: Step) -> None:
-    """Renders one segment into its record set: patches against the source, checks and measures in `meta`."""
+    """Renders one segment into its record set: patches against what is below, checks and measures in `meta`."""
+    material = material.of(segment)
     edit, chosen = material.project.edit, card(material.project.edit.method)
     checks = {"outside": 0, "anchor": 0}
     quality: dict[FrameIndex, dict[str, Any]] = {}
@@ -246,10 +272,10 @@ def render_segment(material: Material, segment: Segment, step: Step) -> None:
             rendered = worker.render(shot, segment, worker.prepare(shot, chosen.Config(**edit.config), context), context)
             for frame, image in rendered if chosen.exact else locked(shot, segment, rendered, context):
                 source, region = shot.frames.get(frame), material.region(frame)
-                checks["outside"] = max(checks["outside"], _max_abs(image[region == 0], source[region == 0]))
+                checks["outside"] = max(checks["outside"], _max_abs(image, source, region == 0))
                 if frame in anchors:
                     checks["anchor"] = max(checks["anchor"], _max_abs(image, material.take(frame)))
-                quality.setdefault(frame, {})["region"] = round(float(np.count_nonzero(region)) / region.size, 5)
+                quality.setdefault(frame, {}).update(noted_of_frame(source, image, region))
                 records.append(frame, seal(frame, make_patch(source, image)))
             measured = [{"frame": frame, **quality[frame]} for frame in records.frames]
             records.finish({**checks, "quality": measured, "warnings": warnings})
@@ -291,7 +317,8 @@ def make_takes(
 def report_of(material: Material, rendered: list[Segment], segments: list[Segment]) -> RenderReport:
     """The report over `segments`, from what each left behind."""
     report = RenderReport(rendered=len(rendered), reused=len(segments) - len(rendered))
-    for shared in material.shared.values():
+    makers = {id(maker): maker for maker in map(material.of, segments)}.values()
+    for shared in (shared for maker in makers for shared in maker.shared.values()):
         report.warnings += [sentence for sentence in shared.warnings if sentence not in report.warnings]
     for segment in segments:
         meta = RecordReader(material.workspace.segment(material.key_of(segment))).meta
@@ -302,9 +329,11 @@ def report_of(material: Material, rendered: list[Segment], segments: list[Segmen
     return report
 
 
-def _max_abs(a: np.ndarray, b: np.ndarray) -> int:
-    """Largest difference between two uint8 arrays; 0 for empty ones."""
-    return int(np.maximum(a, b).__sub__(np.minimum(a, b)).max(initial=0))
+def _max_abs(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> int:
+    """Largest difference between two pictures (H, W, 3) uint8, in all of them or `where` (H, W) bool."""
+    if where is None:
+        return int(cv2.norm(a, b, cv2.NORM_INF))
+    return int(cv2.norm(a, b, cv2.NORM_INF, where.view(np.uint8)))
 
 
 # --- export -----------------------------------------------------------------------------------------------
@@ -319,13 +348,14 @@ def export(
     force: bool = False,
     span: FrameRange | None = None,
 ) -> list[str]:
-    """Writes the project's range, or `span`, with its sound. Frames without a rendered patch are the source's.
-    Masks are carried first where the format needs the matte. Returns warnings."""
+    """Writes the project's range, or `span`, with all edits that are on and its sound. Frames without a rendered patch are the
+    source's. Masks are carried first where the format needs the matte. Returns warnings."""
+    material = material.whole
     if material.outdated:  # what a run prepared since decides which segments there are
         material = material.again()
     span = span or material.project.range
     if settings.format.needs_matte:
-        spans = spans_to_carry(material)
+        spans = list({one.key: one for layer in material.layers for one in spans_to_carry(layer)}.values())
         progress.total += sum(len(one.range) for one in spans)
         carry(material, spans, progress)
     step = progress.part("Writing the clip", len(span))

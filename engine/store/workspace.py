@@ -5,6 +5,7 @@ backups/                 earlier states of project.db (engine/store/backups.py)
 clips.json               where the clip lies on this machine (engine/store/clips.py)
 media/                   an uploaded clip (a clip opened by path stays where it is)
 exports/                 finished clips
+painting/                anchors that are painted in another program (engine/handover)
 cache/pack-…  masks/KEY  points/KEY  segments/KEY  audio.*   can be computed again from the above
 cache/scratch/           working files of running jobs
 cache/work.lock          held by the one process that computes; others wait
@@ -28,7 +29,7 @@ from engine.errors import MediaError
 from engine.store.lock import FileLock
 from engine.store.processes import alive
 
-ENGINE_VERSION = 4
+ENGINE_VERSION = 5
 """Counts up when the same inputs would give other pixels; part of every content key."""
 
 SCRATCH = re.compile(r"(\d+)-")
