@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 OLDEST = (3, 11)
 
 USAGE = """\
-usage: python launch.py [CLIP or PROJECT] [--port N] [--host H] [--auth-file F] [--no-browser]
+usage: python launch.py [CLIP or PROJECT] [--port N] [--no-browser]
+       python launch.py --host ADDRESS --auth-file FILE --tls-cert FILE --tls-key FILE
        python launch.py VERB [arguments]
 
 without a verb   open the editor (127.0.0.1:7860 unless told otherwise)
@@ -29,6 +30,8 @@ without a verb   open the editor (127.0.0.1:7860 unless told otherwise)
   render         render a saved project: render PROJECT -o OUT
   bench          run one benchmark of tests/bench; without a name list them
   models         models from the hub: list, fetch NAME, check NAME
+  user           who may log in: user add NAME --auth-file FILE, then start with --host and --auth-file
+  node           join a Ray cluster, or be its head (needs the package ray): node --join HOST:PORT
   doctor         what was found on this machine, what is missing, the command that adds it
 
 Each sets up .venv first if that is needed. `python launch.py VERB --help` tells more about a verb.
@@ -101,7 +104,10 @@ def run_verb(place: Place, verb: str, arguments: list[str]) -> int:
     if verb == "bench":
         setup.set_up(place, [setup.FIRST, setup.TEST])
         return hand_over(place, "tests.bench", arguments)
-    if verb in ("run", "render", "models", "doctor"):
+    if verb == "user":
+        setup.set_up(place, [setup.FIRST])
+        return hand_over(place, "app.accounts", arguments)
+    if verb in ("run", "render", "models", "doctor", "node"):
         setup.set_up(place, [setup.FIRST])
         return hand_over(place, "engine.commands.cli", [verb, *arguments])
     return open_editor(place, [verb, *arguments] if verb else arguments)

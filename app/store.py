@@ -31,7 +31,9 @@ from engine import (
     copy_project,
     devices,
     draw_sample,
+    import_job,
     import_project,
+    is_job,
     is_zip,
     last_change,
     limit_cache,
@@ -50,16 +52,28 @@ class UnknownProject(ProjectError):
 class SessionStore:
     """All projects under one home folder, opened when they are first asked for."""
 
-    def __init__(self, home: Path, jobs: JobManager | None = None) -> None:
-        self.home = home
+    def __init__(
+        self,
+        home: Path,
+        jobs: JobManager | None = None,
+        *,
+        desk: ModelDesk | None = None,
+        shared: bool = False,
+        room: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`shared`: others work on this machine too, so its files and settings are out of reach. `room` raises EngineError
+        where the user may not keep more."""
+        self.home, self.shared, self._room = home, shared, room
         self.shelf = Shelf(home)
-        self.jobs = jobs or JobManager(ended=self._ended, finish=self._take_in)
+        self.jobs = jobs or JobManager(ended=self.job_ended, finish=self.take_in)
         self._lock = threading.RLock()
         self._open: dict[str, Session] = {}
         sweep_parts(home)
         self._summaries: dict[Path, tuple[float, Summary]] = {}
-        self.desk = ModelDesk()
+        self.desk = desk or ModelDesk()
         self.devices: list[dict[str, Any]] = []
+        if shared:
+            return
         with suppress(EngineError):  # what an older version kept is no name any more: the best there is
             choose_device(self.shelf.device or chosen_device())  # what the environment says counts until somebody chooses
 
@@ -73,6 +87,7 @@ class SessionStore:
                 if not folder.is_dir():
                     raise UnknownProject("This project is not on this machine any more; open another one.")
                 self._open[identity] = Session(identity, folder, self.jobs)
+                self._open[identity].shared = self.shared
                 self._open[identity].editor.use_segmenter(self.shelf.segmenter)
             return self._open[identity]
 
@@ -93,6 +108,7 @@ class SessionStore:
     def _made(self, identity: str, make: Callable[[Path], object]) -> Session:
         """A new project, made beside and renamed: half of one is never seen, whatever happens. Raises EngineError."""
         part = self.home / f".{identity}.part-{os.getpid()}"
+        self._room()
         try:
             make(part)
             os.replace(part, self.home / identity)
@@ -105,6 +121,7 @@ class SessionStore:
 
     def open(self, path: Path, *, deinterlace: bool = False) -> Session:
         """A project folder, a zip of one, a backup of one, or a clip, anywhere on this machine."""
+        self.alone("Opening files of the server")
         if os.path.exists(path / "project.db"):  # unlike Path.exists, False for what cannot be a path
             with self._lock:
                 resolved = path.resolve()
@@ -116,6 +133,8 @@ class SessionStore:
                 return self.get(identity)
         if is_zip(path):
             return self.import_zip(path)
+        if is_job(path):
+            return self.open_job(path)
         if path.suffix == ".db" and os.path.exists(path.parent.parent / "project.db"):
             return self.restore(path.parent.parent, path)
         return self.create(path, deinterlace=deinterlace)
@@ -126,8 +145,14 @@ class SessionStore:
         """A zipped project as a new one here. Raises ProjectError."""
         return self._made(uuid.uuid4().hex[:12], lambda folder: import_project(archive, folder))
 
+    def open_job(self, path: Path) -> Session:
+        """The job of another program (EbSynth's, or a timeline) as a new project. Raises EngineError."""
+        self.alone("Opening files of the server")
+        return self._made(uuid.uuid4().hex[:12], lambda folder: import_job(path, folder))
+
     def save_copy(self, session: Session, name: str) -> Session:
         """A copy of the project under another name, which is opened. Raises EngineError."""
+        self._room()
         name = acts.clean_name(name) or acts.clean_name(f"{session.editor.project.name} copy")
         identity = uuid.uuid4().hex[:12]
         copy_project(session.editor.workspace.folder, self.home / identity, name)
@@ -136,6 +161,7 @@ class SessionStore:
     def restore(self, folder: Path, backup: Path) -> Session:
         """An earlier state of a project as a new one; the project stays as it is. Raises EngineError."""
         known = {one.path.resolve(): one for one in backups_of(folder)}
+        self._room()
         identity, made = uuid.uuid4().hex[:12], known.get(backup.resolve())
         stamp = time.strftime("%d %b %H:%M", time.localtime(made.at)) if made else backup.stem
         title = summary_of(folder)
@@ -143,19 +169,24 @@ class SessionStore:
         copy_project(folder, self.home / identity, name, database=backup)
         return self.get(identity)
 
-    def _take_in(self, job: Job) -> None:
+    def alone(self, what: str) -> None:
+        """Raises ProjectError where this machine is shared: `what` (a sentence's subject) would reach beyond the user's own."""
+        if self.shared:
+            raise ProjectError(f"{what} is left to whoever runs this server.")
+
+    def take_in(self, job: Job) -> None:
         """Puts the takes that a worker has made on their anchor, in the project as it is by now."""
-        session = self._session_of(job)
+        session = self.session_of(job)
         if job.kind == "take" and session is not None:
             session.editor.method_takes(job.args["frame"], job.result["takes"])
 
-    def _ended(self, job: Job) -> None:
-        session = self._session_of(job)
+    def job_ended(self, job: Job) -> None:
+        session = self.session_of(job)
         if session is not None:
             session.work_ended()
         self.tidy()
 
-    def _session_of(self, job: Job) -> Session | None:
+    def session_of(self, job: Job) -> Session | None:
         return next((one for one in list(self._open.values()) if one.editor.journal is job.journal), None)
 
     def tidy(self) -> None:
@@ -181,6 +212,14 @@ class SessionStore:
         if (self.home / identity / "project.db").exists():
             return self.get(identity)
         return self._made(identity, draw_sample)
+
+    def first(self) -> Session:
+        """What to show where nothing was asked for: the project changed last, or the sample."""
+        for identity, one in self.summaries():
+            if not one.trouble:
+                with suppress(EngineError):  # its summary could be read, the project cannot
+                    return self.get(identity)
+        return self.sample()
 
     def projects(self) -> list[tuple[str, str]]:
         """(name, id) of the projects here, newest first."""
@@ -224,6 +263,9 @@ class SessionStore:
     def close(self) -> None:
         self.desk.stop()
         self.jobs.close()
+        self.close_sessions()
+
+    def close_sessions(self) -> None:
         with self._lock:
             for session in self._open.values():
                 session.close()

@@ -17,8 +17,9 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ WORKERS = 2
 KILL_AFTER = 3.0  # seconds a cancelled worker has to clean up; it gives itself less (engine/worker.py)
 INTERRUPTED = "The editor was closed while this ran. What was finished is kept: run it again to go on."
 RESUMED = "Going on where the editor was closed."
+HINTS = ("near",)
+"""Arguments of jobs that say what to begin with: `near`, a frame."""
 DEVICE_FAULT = 75
 """Exit code of a worker whose device failed: nothing in that process could use it any more."""
 REPLACED = "The device failed; going on in a new process from what was finished (attempt {} of {})."
@@ -87,10 +90,13 @@ class JobManager:
         workers: int = WORKERS,
         ended: Callable[[Job], None] = lambda job: None,
         finish: Callable[[Job], None] = lambda job: None,
+        turns: Callable[[Job], str] = lambda job: "",
     ) -> None:
-        """Both are called in the thread that ran the job: `finish` before one that succeeded counts as done (EngineError
-        makes it a failed one), `ended` after each."""
-        self._workers, self._ended, self._finish = workers, ended, finish
+        """`finish` and `ended` are called in the thread that ran the job: `finish` before one that succeeded counts as done
+        (EngineError makes it a failed one), `ended` after each. `turns` says whose a job is: where several wait, those who
+        have the fewest running and were served longest ago are served next."""
+        self._workers, self._ended, self._finish, self._turns = workers, ended, finish, turns
+        self._served: dict[str, float] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
@@ -107,7 +113,7 @@ class JobManager:
         with self._lock:
             document = to_json(journal.project)
             for job in self.of(journal):
-                if job.active and (job.kind, job.args) == (kind, args or {}) and job.document == document:
+                if job.active and (job.kind, _work(job.args)) == (kind, _work(args or {})) and job.document == document:
                     return job
             job = Job(uuid.uuid4().hex[:12], kind, args or {}, journal, document)
             self._jobs[job.id] = job
@@ -176,6 +182,25 @@ class JobManager:
         if process is not None:
             threading.Thread(target=_stop, args=(process,), daemon=True).start()
 
+    def queued(self, journal: Journal) -> list[Job]:
+        """The project's jobs that wait, in the order in which they will be begun."""
+        with self._lock:
+            return [job for job in self._waiting if job.journal is journal]
+
+    def move(self, job: Job, by: int) -> None:
+        """Moves a waiting job ahead of others of its project (`by` < 0) or behind them; jobs of other projects keep their
+        places, and a job that does not wait any more is left alone."""
+        with self._lock:
+            mine = self.queued(job.journal)
+            if job not in mine:
+                return
+            places = [place for place, one in enumerate(self._waiting) if one.journal is job.journal]
+            goal = min(max(mine.index(job) + by, 0), len(mine) - 1)
+            mine.remove(job)
+            mine.insert(goal, job)
+            for place, one in zip(places, mine, strict=True):
+                self._waiting[place] = one
+
     def close(self) -> None:
         """Stops all workers; called when the server goes down. Their jobs go on when their projects are opened again."""
         with self._lock:
@@ -194,15 +219,22 @@ class JobManager:
 
     def _start_next(self) -> None:
         with self._lock:
-            for job in list(self._waiting):
-                busy = any(other.journal is job.journal for other in self._running)
-                if self._closed or len(self._running) >= self._workers:
+            while not self._closed and len(self._running) < self._workers:
+                job = self._next()
+                if job is None:
                     return
-                if not busy:
-                    self._waiting.remove(job)
-                    self._running.append(job)
-                    job.state = "running"
-                    threading.Thread(target=self._run, args=(job,), daemon=True, name=f"job-{job.kind}").start()
+                self._waiting.remove(job)
+                self._running.append(job)
+                self._served[self._turns(job)] = time.monotonic()
+                job.state = "running"
+                threading.Thread(target=self._run, args=(job,), daemon=True, name=f"job-{job.kind}").start()
+
+    def _next(self) -> Job | None:
+        """The waiting job whose turn it is; None where each belongs to a project that is being worked on."""
+        busy = {id(one.journal) for one in self._running}
+        running = Counter(map(self._turns, self._running))
+        ready = [job for job in self._waiting if id(job.journal) not in busy]
+        return min(ready, key=lambda job: (running[self._turns(job)], self._served.get(self._turns(job), 0.0)), default=None)
 
     def _run(self, job: Job) -> None:
         try:
@@ -275,6 +307,11 @@ class JobManager:
             job.journal.save_job(job.id, owned, job.document if with_document else None)
         except EngineError as error:
             log.warning("the state of the %s job was not saved: %s", job.kind, error)
+
+
+def _work(args: dict[str, Any]) -> dict[str, Any]:
+    """What of a job's arguments says what is to be done; the others only say in which order."""
+    return {name: value for name, value in args.items() if name not in HINTS}
 
 
 class _Worker:

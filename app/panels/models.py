@@ -110,9 +110,20 @@ def set_trackers(session: Session, **changes: str) -> None:
 
 
 def set_device(store: SessionStore, name: str) -> None:
+    store.alone("Choosing the device")
     choose_device(name)
     store.shelf.set_device(name)
     store.look_for_devices()
+
+
+def begin(store: SessionStore, kind: str, name: str, accepted: bool) -> None:
+    store.alone("Fetching models")
+    store.desk.begin(kind, name, accepted=accepted)
+
+
+def stop(store: SessionStore) -> None:
+    store.alone("Fetching models")
+    store.desk.stop()
 
 
 def errand_of(store: SessionStore) -> tuple[str, bool]:

@@ -136,6 +136,7 @@ def restore(store: SessionStore, session: Session, name: str) -> Session:
 
 
 def set_limit(store: SessionStore, gigabytes: float) -> None:
+    store.alone("The cache limit")
     store.shelf.set_cache_gb(gigabytes)
     store.tidy()
 
