@@ -31,6 +31,8 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MAX_JSON = 16 * 2**20  # of a body for Gradio's own routes, uploads apart
 SILENCE = 60.0  # seconds without a byte after which a body counts as given up
 LOOK_EVERY = 64 * 2**20  # bytes of an upload between two looks at the disk
+TOOLS = f"{GRADIO}/mcp/"
+"""For language models that act for this machine's own user; Gradio has nothing there unless it is told to."""
 STARTED = f"{GRADIO}/startup-events"
 """Gradio asks this once of itself when it starts; it says nothing and is nobody's."""
 POLICY = (
@@ -182,7 +184,8 @@ class Guard:
     async def _room(self, scope: MutableMapping[str, Any], headers: dict[str, str]) -> Response | None:
         path, rules = scope["path"], self._rules
         scope.setdefault(USER, "")
-        if rules.belongings is not None and not is_known(path):
+        tools = rules.door is None and (path + "/").startswith(TOOLS)
+        if rules.belongings is not None and not (is_known(path) or tools):
             return JSONResponse({"error": NOT_HERE, "detail": NOT_HERE}, 404)
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > rules.max_body:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.actions import OWN_ACTS, check_own_act, checked
+from app.reviewing import Reviewing
 from app.view import doubt_view, segments_view, view_of
 from engine import (
     AnotherClip,
@@ -23,6 +24,8 @@ from engine import (
     JobManager,
     Material,
     Overview,
+    PaintingWatch,
+    ProjectError,
     Viewer,
     cache_bytes,
     clean_cache,
@@ -44,6 +47,8 @@ class Session:
         self.id = identity
         self.editor = Editor(folder)
         self.jobs = jobs
+        self.shared = False
+        """Others work on this machine too: its files are out of reach."""
         self.other_clip: Path | None = None
         """Another clip that was offered in place of a missing one, until the user says what to do."""
         self._viewer: tuple[str, Viewer] | None = None
@@ -54,11 +59,13 @@ class Session:
         self.question: tuple[int, str, str] | None = None
         """Open question about a take that reaches outside the mask: frame, key, sentence."""
         self._picked: dict[int, str] = {}
+        self.painting = PaintingWatch(self.editor, self.pick_take)
         self._subject = 0
         self._timer: threading.Timer | None = None
         self.instant = InstantPreview(folder)
         self._approved = {anchor.frame: anchor.chosen for anchor in self.editor.project.edit.approved}
         self._doubt: tuple[object, Overview] | None = None
+        self.review = Reviewing()
         self._ahead = threading.Timer(LOOK_AFTER, self.look)
         self._ahead.daemon = True
         self._ahead.start()
@@ -165,7 +172,9 @@ class Session:
         for one in segments:
             shown = ready and one["state"] != "done" and self.instant.key_of(material, one["start"])
             one["instant"] = {"proper": self.instant.proper(one["key"])} if shown else None
-        return {"segments": segments, "doubt": doubt_view(self.doubt)}
+        waiting = [job.view() for job in self.jobs.queued(self.editor.journal)]
+        more = {"review": self.review.key(material, self.instant), "queue": waiting}
+        return {"segments": segments, "doubt": doubt_view(self.doubt), **more}
 
     @property
     def doubt(self) -> Overview:
@@ -236,6 +245,8 @@ class Session:
 
     def relink(self, place: Path, *, accept: bool = False) -> None:
         """Says where the clip is now. Another clip is kept in `other_clip` until it is accepted. Raises EngineError."""
+        if self.shared:
+            raise ProjectError("Files of the server cannot be named here; upload the clip as a new project.")
         try:
             self.editor.relink(place, accept=accept)
             self.other_clip = None
@@ -282,6 +293,7 @@ class Session:
     def close(self) -> None:
         self._stop_timer()
         self._ahead.cancel()
+        self.painting.close()
         self.instant.close()
         self._backups.close()
         if self._viewer is not None:

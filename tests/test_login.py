@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -157,8 +158,6 @@ def test_the_cookie_is_kept_from_scripts_other_sites_and_the_clear(users: Path) 
 )
 def test_after_a_login_the_browser_stays_here(users: Path, after: str) -> None:
     door = Door(Accounts(users), 7860)
-    from urllib.parse import quote
-
     body = f"username=ann&password={quote(PASSWORD)}&next={quote(after, safe='')}"
     assert answer(door, asked("POST", body=body, accept="text/html")).headers["location"] == "/"
 
