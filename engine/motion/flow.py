@@ -8,7 +8,6 @@ import numpy as np
 SHORT_SIDE = 288  # px; estimated at this size and sampled at full size: 480 costs 3 times as much for about 2 dB
 AGREE = 1.0  # px of forward–backward disagreement, beyond the slack, at which confidence has fallen to 1/e
 SLACK = 0.5  # px that flow may err; without it, confidence would fade with time where nothing is wrong
-_NO_MAP = np.empty((0, 0), np.float32)  # x and y lie side by side in the first one
 _PER_LENGTH = 0.02  # more disagreement is normal where motion is fast
 
 
@@ -38,7 +37,7 @@ class DenseFlow:
 
 def sample(picture: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """The picture at positions (h, w, 2) float32 (x, y); beyond its border the nearest edge pixel."""
-    return cv2.remap(picture, positions, _NO_MAP, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(picture, positions, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def consistency(there: np.ndarray, back: np.ndarray, pixels: np.ndarray) -> np.ndarray:
