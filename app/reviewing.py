@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 
-from engine import InstantPreview, Material, Review, review_of
+from engine import Estimate, InstantPreview, Material, PaceBook, Review, estimate_of, review_of
 
 
 class Reviewing:
@@ -15,20 +15,20 @@ class Reviewing:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: tuple[str, Review] | None = None
+        self._estimate: tuple[object, Estimate] | None = None
 
     @staticmethod
     def key(material: Material, instant: InstantPreview) -> str:
         """Changes when the review may have changed: the document, what is rendered, previewed, carried, tracked."""
-        keys = [material.key_of(one) for one in material.segments]
-        done = [
-            [key, material.is_done(one), len(instant.measures(key))] for key, one in zip(keys, material.segments, strict=True)
-        ]
+        keys = {layer.key_of(one): layer.is_done(one) for layer in material.whole.layers for one in layer.segments}
+        done = [[key, is_done, len(instant.measures(key))] for key, is_done in keys.items()]
         carried = [[span.key, material.carried(span)] for one in material.project.subjects for span in material.spans(one.id)]
         tracked = any(one.track_points for one in material.project.subjects)
         solved = len(list(material.workspace.points("any").parent.glob("*/done.json"))) if tracked else 0
         anchors = [[one.frame, one.chosen, len(one.takes)] for one in material.project.edit.anchors]
         ready = bool(material.pack and material.pack.complete)
-        said = [done, carried, solved, anchors, ready, [[one.id, one.name] for one in material.project.subjects]]
+        mine = [material.key_of(one) for one in material.segments]
+        said = [done, mine, carried, solved, anchors, ready, [[one.id, one.name] for one in material.project.subjects]]
         return hashlib.sha256(json.dumps([material.project.edit.method, said]).encode()).hexdigest()[:16]
 
     def of(self, material: Material, instant: InstantPreview) -> Review:
@@ -38,3 +38,12 @@ class Reviewing:
             if self._known is None or self._known[0] != key:
                 self._known = (key, review_of(material, instant.measures))
             return self._known[1]
+
+    def estimate(self, material: Material, instant: InstantPreview) -> Estimate:
+        """What propagating would do and cost; looked at again when something has changed, or a run has noted its costs."""
+        book = PaceBook()
+        name = (self.key(material, instant), material.project, book.changed)
+        with self._lock:
+            if self._estimate is None or self._estimate[0] != name:
+                self._estimate = (name, estimate_of(material, book))
+            return self._estimate[1]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from engine.editor import Editor, OutsideRegion
     from engine.effects import EFFECTS
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
+    from engine.handover.forms import FORMS as HANDOVER_FORMS
+    from engine.handover.jobs_in import import_job, is_job, take_markers
+    from engine.handover.watching import PaintingWatch
     from engine.instant.preview import InstantPreview
     from engine.interchange.project_zip import import_project, is_zip
     from engine.jobs import Job, JobManager
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from engine.rendering.segments import MaskSpan
     from engine.rendering.token_view import found_tokens
     from engine.rendering.trails import points_to_follow, track_values, tracks_key
+    from engine.review.estimate import Estimate, estimate_of
+    from engine.review.estimate import sentences as estimate_sentences
+    from engine.review.pace import PaceBook
     from engine.review.problems import Review, review_of
     from engine.sample import draw_sample
     from engine.segmentation import BY_MODELS as SEGMENTERS_BY_MODELS
@@ -52,6 +58,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "EFFECTS": "engine.effects",
     "FORMATS": "engine.media.formats",
     "MASK_TRACKERS": "engine.tracking.choice",
+    "HANDOVER_FORMS": "engine.handover.forms:FORMS",
     "METHODS": "engine.methods",
     "MODELS": "engine.models",
     "POINT_TRACKERS": "engine.tracking.choice",
@@ -60,6 +67,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "BackupClock": "engine.store.backups",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
+    "Estimate": "engine.review.estimate",
     "InstantPreview": "engine.instant.preview",
     "Job": "engine.jobs",
     "JobManager": "engine.jobs",
@@ -70,6 +78,8 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "ModelDesk": "engine.models.desk",
     "OutsideRegion": "engine.editor",
     "Overview": "engine.quality",
+    "PaintingWatch": "engine.handover.watching",
+    "PaceBook": "engine.review.pace",
     "Project": "engine.document.project",
     "ProjectError": "engine.errors",
     "RecipeError": "engine.errors",
@@ -92,8 +102,13 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "devices": "engine.device",
     "dirty_segments": "engine.rendering.render",
     "draw_sample": "engine.sample",
+    "estimate_of": "engine.review.estimate",
+    "estimate_sentences": "engine.review.estimate:sentences",
     "find_clip": "engine.store.clips",
     "found_tokens": "engine.rendering.token_view",
+    "import_job": "engine.handover.jobs_in",
+    "is_job": "engine.handover.jobs_in",
+    "take_markers": "engine.handover.jobs_in",
     "import_project": "engine.interchange.project_zip",
     "in_one_shot": "engine.sheet",
     "is_here": "engine.models",
@@ -125,6 +140,7 @@ __all__ = [
     "DEFAULT_CACHE_GB",
     "EFFECTS",
     "FORMATS",
+    "HANDOVER_FORMS",
     "MASK_TRACKERS",
     "METHODS",
     "MODELS",
@@ -134,6 +150,7 @@ __all__ = [
     "BackupClock",
     "Editor",
     "EngineError",
+    "Estimate",
     "InstantPreview",
     "Job",
     "JobManager",
@@ -144,6 +161,8 @@ __all__ = [
     "ModelDesk",
     "OutsideRegion",
     "Overview",
+    "PaceBook",
+    "PaintingWatch",
     "Project",
     "ProjectError",
     "RecipeError",
@@ -166,11 +185,15 @@ __all__ = [
     "devices",
     "dirty_segments",
     "draw_sample",
+    "estimate_of",
+    "estimate_sentences",
     "find_clip",
     "found_tokens",
+    "import_job",
     "import_project",
     "in_one_shot",
     "is_here",
+    "is_job",
     "is_zip",
     "last_change",
     "layer_of",
@@ -189,6 +212,7 @@ __all__ = [
     "spans_to_carry",
     "summary_of",
     "sweep_parts",
+    "take_markers",
     "take_thumbnail",
     "token_acts",
     "track_values",

@@ -35,6 +35,8 @@ class Progress:
     def __init__(self, report: Callable[[Status], None] | None = None, cancelled: Callable[[], bool] | None = None) -> None:
         self.total = 0
         self.seconds: dict[str, float] = {}
+        self.units: dict[str, float] = {}
+        """What was done of each part so far, in its units: with `seconds`, what a unit takes."""
         self._report, self._cancelled = report, cancelled or (lambda: False)
         self._done_before = 0
         self._started = time.monotonic()
@@ -51,12 +53,13 @@ class Progress:
             share = done / max(total, 1)
             elapsed = time.monotonic() - started
             self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed - step_seconds[0]
-            step_seconds[0] = elapsed
+            self.units[phase] = self.units.get(phase, 0.0) + units * (share - shares[0])
+            step_seconds[0], shares[0] = elapsed, share
             left = units * (1 - share) + max(0, self.total - base - units)
             eta = elapsed / (units * share) * left if share > 0.02 and elapsed > 0.5 else None
             self._tell(phase, base + round(units * share), eta, force=done >= total)
 
-        step_seconds = [0.0]
+        step_seconds, shares = [0.0], [0.0]
         return step
 
     @contextmanager

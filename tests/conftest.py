@@ -1,13 +1,19 @@
 """What all tests share: which of them run here, the real clips, the browser."""
 
+import atexit
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 # Before torch is loaded: with two threads on a busy machine of two cores, small products take ten times as long as with one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Runs note what they cost, and models are looked for, beside the user's projects: tests have a place of their own.
+os.environ["ANCHORLINE_HOME"] = tempfile.mkdtemp(prefix="anchorline-home-")
+atexit.register(shutil.rmtree, os.environ["ANCHORLINE_HOME"], ignore_errors=True)
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_BROWSER = "no Chromium found: install the system package chromium (apt install chromium)"

@@ -13,7 +13,7 @@ import gradio as gr
 from app.panels import fields
 from app.panels.base import Panel
 from app.session import Session
-from engine import METHODS, Job, Material, acts, dirty_segments
+from engine import METHODS, Job, acts, estimate_sentences
 
 KINDS = {
     "prepare": "Preparing the clip",
@@ -80,7 +80,7 @@ def _plan(session: Session) -> str:
     material = session.material
     if not material.segments and METHODS[material.project.edit.method].anchors:
         return '<div class="al-facts">Approve a take on at least one anchor first.</div>'
-    return _to_render(material) + _next_anchor(session)
+    return _to_render(session) + _next_anchor(session)
 
 
 def _next_anchor(session: Session) -> str:
@@ -91,13 +91,12 @@ def _next_anchor(session: Session) -> str:
     return f'<div class="al-facts">Next anchor: frame {best.frame} would gain the most by one (N goes there).</div>'
 
 
-def _to_render(material: Material) -> str:
-    dirty = dirty_segments(material)
-    frames = sum(segment.stop - segment.start for segment in dirty)
-    rest = len(material.segments) - len(dirty)
-    if not dirty:
-        return f'<div class="al-facts">All {rest} segments are rendered: export, or change something.</div>'
-    return f'<div class="al-facts">To render: {len(dirty)} segments, {frames} frames. To reuse: {rest} segments.</div>'
+def _to_render(session: Session) -> str:
+    """Frames to render and to reuse, time, memory, disk; what will not fit stands first."""
+    estimate = session.review.estimate(session.material, session.instant)
+    trouble = f'<div class="al-trouble" role="alert">{html.escape(estimate.trouble)}</div>' if estimate.trouble else ""
+    lines = "<br>".join(html.escape(line) for line in estimate_sentences(estimate))
+    return f'{trouble}<div class="al-facts" id="estimate">{lines}</div>'
 
 
 def tell(session: Session, name: str, config: dict[str, Any], said: list[str], seed: int) -> None:
@@ -112,9 +111,9 @@ def tell(session: Session, name: str, config: dict[str, Any], said: list[str], s
         session.editor.act(acts.set_edit, "Method", "method", **changes)
 
 
-def run(session: Session) -> None:
-    """Hands the work to a worker."""
-    session.submit("propagate")
+def run(session: Session, frame: int | None = None) -> None:
+    """Hands the work to a worker; it begins with what is around the frame."""
+    session.submit("propagate", {} if frame is None else {"near": frame})
 
 
 def make_takes(session: Session, frame: int, count: int) -> None:
