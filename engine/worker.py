@@ -18,14 +18,17 @@ from typing import Any
 from engine.device import is_device_fault, is_out_of_memory, one_thread
 from engine.document.project import from_json
 from engine.errors import Cancelled, EngineError
+from engine.handover.forms import FORMS, hand_over
 from engine.interchange.project_zip import pack_project
 from engine.jobs import DEVICE_FAULT
 from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
 from engine.rendering.material import Material
-from engine.rendering.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
+from engine.rendering.render import carry, export, prepare_clip, spans_to_carry
+from engine.rendering.stack import propagate_all, propagate_below, unfinished
 from engine.rendering.takes import of_order
 from engine.rendering.trails import follow_points
+from engine.review.pace import noting
 from engine.store.clips import find_clip
 from engine.store.entries import Damaged
 from engine.store.workspace import Workspace
@@ -77,10 +80,13 @@ def run(order: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if order["kind"] == "zip":
         return _zip(workspace, project.video, order, progress)
     with workspace.working(lambda: _wait(progress)):
-        try:
-            return _work(Material(workspace, project), order, progress)
-        except Damaged:
-            return _work(Material(workspace, project), order, progress)
+        args, material = order["args"], Material(workspace, project)
+        out = Path(args["out"]) if order["kind"] == "export" else None
+        with noting(lambda: material, progress, out, args.get("codec", "")):
+            try:
+                return _work(material, order, progress)
+            except Damaged:
+                return _work(Material(workspace, project), order, progress)
 
 
 def _zip(workspace: Workspace, video: Video, order: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -115,9 +121,11 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         frames = sum(len(span.range) for span in spans)
         return {"message": f"Masks carried over {frames} frames." if spans else "All masks are carried already."}
     if kind == "propagate":
-        report = propagate(material, progress)
+        report = propagate_all(material, progress, near=args.get("near"))
         return {"message": f"Segments rendered: {report.rendered}; reused: {report.reused}.", **_certificate(report)}
     if kind == "take":
+        material = material.working_on(material.project.on_edit(args.get("edit", material.project.selected)))
+        propagate_below(material, progress)
         made, said = of_order(material, args, progress)
         return {"message": said, "takes": made}
     if kind == "export":
@@ -125,11 +133,25 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         if order.get("attempts") and out.exists():  # the name is this job's own: it was finished when the editor died
             return {"message": f"Wrote {out.name}.", "file": out.name}
         progress.total += len(material.project.range)
-        material.drop_damaged(material.segments)
-        certificate = _certificate(propagate(material, progress)) if dirty_segments(material) else {}
+        for layer in material.whole.layers:
+            layer.drop_damaged(layer.segments)
+        certificate = _certificate(propagate_all(material, progress)) if unfinished(material) else {}
         warnings = export(material, out, ExportSettings(args["codec"], args.get("quality")), progress)
         return {"message": " ".join([f"Wrote {out.name}.", *warnings]), "file": out.name, **certificate}
+    if kind == "handover":
+        return _hand_over(material, order, progress)
     return {"message": "The clip is ready."}
+
+
+def _hand_over(material: Material, order: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Writes the project as another program's job, or as a share package."""
+    out, form = Path(order["args"]["out"]), FORMS[order["args"]["form"]]
+    if not (order.get("attempts") and out.exists()):
+        if form.renders and unfinished(material):
+            propagate_all(material, progress)
+        remarks = hand_over(material.again(), out, form, progress)
+        return {"message": " ".join([f"Wrote {out.name}.", *remarks]), "file": out.name}
+    return {"message": f"Wrote {out.name}.", "file": out.name}
 
 
 def _certificate(report: Any) -> dict[str, int]:

@@ -65,7 +65,7 @@ def find_by_words(session: Session, frame: int, words: str) -> None:
     """A box around what the words name, for the current subject; the segmenter makes the mask of it."""
     if not session.subject:
         raise ProjectError("There is no subject to find; add one first.")
-    box = box_of_words(session.editor.picture(frame), words)
+    box = box_of_words(session.editor.original(frame), words)
     session.do("set_box", {"frame": frame, "subject": session.subject, "box": list(box)})
 
 

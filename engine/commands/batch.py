@@ -9,28 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.commands.recipe import Recipe, effect_config, spots_of
+from engine.commands.recipe import Recipe, spots_of
+from engine.commands.recipe_edits import at_place, edit_of, take_all, unused_methods
 from engine.document import acts
 from engine.document.point_acts import with_track_points
 from engine.document.project import Project
-from engine.editor import Editor, OutsideRegion
-from engine.errors import MediaError, MethodError, ProjectError, RecipeError
+from engine.editor import Editor
+from engine.errors import MediaError, ProjectError, RecipeError
 from engine.interchange.registry import mask_format_of, track_format
 from engine.interchange.tracks import as_track_points
-from engine.media.images import encode_png, read_image, read_mask, still_size
+from engine.media.images import encode_png, read_mask, still_size
 from engine.media.probe import ADDRESS
 from engine.media.reader import open_video
 from engine.progress import Progress
 from engine.rendering.material import Material
-from engine.rendering.render import carry, make_takes, prepare_clip, spans_to_carry
+from engine.rendering.render import carry, prepare_clip, spans_to_carry
+from engine.rendering.stack import propagate_below
 from engine.segmentation.remote import box_of_words
 from engine.store.clips import find_clip
 from engine.store.journal import DATABASE
@@ -76,13 +77,15 @@ def planned(recipe: Recipe, video: Video) -> Project:
     height, width = video.size
     project = marked(_with_boxes(recipe, lambda frame, words: (0, 0, width, height)), blank(recipe, video), lambda blob: PLANNED)
     keyframes = tuple(replace(key, mask=PLANNED) for key in project.keyframes)
-    frames = []
-    for i, spec in enumerate(recipe.body.get("anchors", [])):
-        with _at(f"anchors[{i}]"):
-            _check_anchor(recipe, project, spec)
-        frames.append(spec["frame"])
-    anchors = tuple(Anchor(frame, (Take(PLANNED, "effect"),), PLANNED) for frame in sorted(set(frames)))
-    return replace(project, keyframes=keyframes).with_edit(replace(project.edit, anchors=anchors))
+    edits = []
+    for k, layer in enumerate(recipe.layers):
+        for i, spec in enumerate(layer["anchors"]):
+            with at_place(f"{recipe.where(k)}anchors[{i}]"):
+                _check_anchor(recipe, project, spec)
+        frames = sorted({spec["frame"] for spec in layer["anchors"]})
+        anchors = tuple(Anchor(frame, (Take(PLANNED, "effect"),), PLANNED) for frame in frames)
+        edits.append(replace(project.edits[k], anchors=anchors))
+    return replace(project, keyframes=keyframes, edits=tuple(edits))
 
 
 def _check_anchor(recipe: Recipe, project: Project, spec: dict[str, Any]) -> None:
@@ -175,18 +178,24 @@ def play(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
     with progress.timed("Marking"):
         # Masks must not depend on what an earlier run left in the document, so it begins anew.
         editor.commit(blank(recipe, editor.project.video), "Recipe begins")
-        found = _with_boxes(recipe, lambda frame, words: box_of_words(editor.picture(frame), words))
+        found = _with_boxes(recipe, lambda frame, words: box_of_words(editor.original(frame), words))
         editor.commit(marked(found, editor.project, editor.journal.objects.put), "Marks of the recipe")
     progress.total += editor.project.video.frames
     prepare_clip(editor.material, progress)
-    needed = [spec["frame"] for spec in recipe.body.get("anchors", []) if spec.get("effect")]
+    needed = [spec["frame"] for layer in recipe.layers for spec in layer["anchors"]]
     spans = [
         span for span in spans_to_carry(editor.material) if any(f in span.range and f not in dict(span.given) for f in needed)
     ]
     progress.total += sum(len(span.range) for span in spans)
     carry(editor.material, spans, progress)
-    with progress.timed("Making takes"):
-        warnings = _take_all(editor, recipe, progress)
+    warnings: list[str] = []
+    for k, layer in enumerate(recipe.layers):
+        editor.select_edit(editor.project.edits[k].id)
+        if layer["anchors"]:
+            propagate_below(editor.material, progress)
+        with progress.timed("Making takes"):
+            warnings += take_all(editor, recipe, k, progress)
+    warnings += unused_methods(editor)
     editor.journal.set_note(NOTE, json.dumps({"rev": editor.rev, "digest": _digest(recipe), "warnings": warnings}))
     return warnings
 
@@ -217,19 +226,8 @@ def marked(recipe: Recipe, project: Project, store: Store) -> Project:
         project = replace(project, subjects=())
     for i, subject in enumerate(body.get("subjects", [])):
         project = _add_subject(recipe, project, subject, store, f"subjects[{i}]")
-    edit = body.get("edit") or {}
-    wanted = edit.get("subjects")
-    return acts.set_edit(
-        project,
-        method=edit.get("method", "motion"),
-        config=dict(edit.get("config", {})),
-        subjects=None if wanted is None else tuple(wanted),
-        source_prompt=edit.get("source_prompt", ""),
-        target_prompt=edit.get("target_prompt", ""),
-        instruction=edit.get("instruction", ""),
-        target_words=tuple(edit.get("target_words", [])),
-        seed=body.get("seed", 0),
-    )
+    edits = [edit_of(recipe, project, k, layer) for k, layer in enumerate(recipe.layers)]
+    return replace(project, edits=tuple(edits), selected=1)
 
 
 def _with_boxes(recipe: Recipe, find: Callable[[int, str], Sequence[float]]) -> Recipe:
@@ -239,7 +237,7 @@ def _with_boxes(recipe: Recipe, find: Callable[[int, str], Sequence[float]]) -> 
         keys = []
         for j, key in enumerate(subject.get("keyframes", [])):
             if key.get("words"):
-                with _at(f"subjects[{i}].keyframes[{j}]"):
+                with at_place(f"subjects[{i}].keyframes[{j}]"):
                     key = {**key, "words": None, "box": list(find(key["frame"], key["words"]))}
             keys.append(key)
         subjects.append({**subject, "keyframes": keys})
@@ -251,15 +249,15 @@ def _add_subject(recipe: Recipe, project: Project, spec: dict[str, Any], store: 
     colour = acts.SUBJECT_COLOURS[(number - 1) % len(acts.SUBJECT_COLOURS)]
     name = acts.clean_name(spec.get("name", "")) or f"Subject {number}"
     project = replace(project, subjects=(*project.subjects, Subject(number, name, colour)))
-    with _at(where):
+    with at_place(where):
         shape = {name: spec[name] for name in ("feather", "grow") if name in spec}
         project = acts.shape_subject(project, subject=number, **shape)
     project = _add_track_points(recipe, project, spec, where)
     if spec.get("masks") is not None:
-        with _at(f"{where}.masks"):
+        with at_place(f"{where}.masks"):
             project = _import_masks(recipe.path(spec["masks"]), project, number, store)
     for j, key in enumerate(spec.get("keyframes", [])):
-        with _at(f"{where}.keyframes[{j}]"):
+        with at_place(f"{where}.keyframes[{j}]"):
             project = _add_keyframe(recipe, project, number, key, store)
     return project
 
@@ -268,12 +266,12 @@ def _add_track_points(recipe: Recipe, project: Project, spec: dict[str, Any], wh
     """The subject's tracked points: those of its file of tracks, then those with places in the recipe itself."""
     points: list[TrackPoint] = []
     if spec.get("tracks") is not None:
-        with _at(f"{where}.tracks"):
+        with at_place(f"{where}.tracks"):
             path, video = recipe.path(spec["tracks"]), project.video
             found = track_format(path).read(path, video.size, video.rate)
             points += as_track_points(found, spec["id"], project.range, f"“{path.name}”")
     for k, point in enumerate(spec.get("track_points", [])):
-        with _at(f"{where}.track_points[{k}]"):
+        with at_place(f"{where}.track_points[{k}]"):
             spots = [Spot(int(f), float(x), float(y), *seen) for f, x, y, *seen in spots_of(point)]
             for spot in spots:
                 if spot.frame not in project.range:
@@ -281,7 +279,7 @@ def _add_track_points(recipe: Recipe, project: Project, spec: dict[str, Any], wh
                     raise RecipeError(f"frame {spot.frame} is outside the range, {span.start} to {span.stop - 1}.")
                 acts.inside(project, spot.x, spot.y)
             points.append(TrackPoint(len(points) + 1, tuple(sorted(spots))))
-    with _at(where):
+    with at_place(where):
         return with_track_points(project, spec["id"], tuple(points)) if points else project
 
 
@@ -324,48 +322,3 @@ def _add_keyframe(recipe: Recipe, project: Project, subject: int, spec: dict[str
     if spec.get("locked"):
         project = acts.lock_keyframe(project, **at, locked=True)
     return project
-
-
-# --- takes ------------------------------------------------------------------------------------------------
-
-
-def _take_all(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
-    """Makes and approves the takes. Several on one frame are laid one over the other, in the recipe's order.
-
-    A take that reaches outside the mask grows the region, with a warning.
-    """
-    made: dict[int, str] = {}
-    warnings: list[str] = []
-    for i, spec in enumerate(recipe.body.get("anchors", [])):
-        progress.check()
-        frame, seed = spec["frame"], spec.get("seed", recipe.body.get("seed", 0))
-        with _at(f"anchors[{i}]"):
-            if spec.get("image") is not None:
-                path = recipe.path(spec["image"])
-                take = editor.picture_take(frame, read_image(path), "imported", path.name, seed=seed)
-            elif spec.get("take") is not None:
-                takes, said = make_takes(editor.material, frame, [seed], progress)
-                warnings += [f"Anchor {frame}: {sentence}" for sentence in said]
-                editor.method_takes(frame, takes)
-                take = editor.project.edit.anchor_at(frame).takes[-1]  # type: ignore[union-attr]
-            else:
-                effect = spec["effect"]
-                kind = {"subject": effect.get("subject"), "over": made.get(frame), "seed": seed}
-                take = editor.effect_take(frame, effect["name"], effect_config(effect), **kind)
-            made[frame] = take.key
-    for frame in sorted(made):
-        try:
-            editor.approve(frame, made[frame])
-        except OutsideRegion as question:
-            editor.approve(frame, made[frame], outside="grow")
-            warnings.append(f"Anchor {frame}: {str(question).split(':')[0]}; the region was grown to them.")
-    return warnings
-
-
-@contextmanager
-def _at(where: str) -> Iterator[None]:
-    """Says where in the recipe a wrong value stands."""
-    try:
-        yield
-    except (RecipeError, MediaError, ProjectError, MethodError) as error:
-        raise type(error)(f"{where}: {error}") from error

@@ -19,14 +19,16 @@ from engine.commands import batch
 from engine.commands.recipe import read_recipe
 from engine.device import devices, workers
 from engine.editor import Editor
-from engine.errors import MediaError, MethodError, RecipeError
+from engine.errors import MediaError, RecipeError
+from engine.handover.forms import check_form_target, form_of, hand_over, needs_frames
 from engine.interchange.project_zip import unpack_project
 from engine.media.writer import ExportSettings, check_target, settings_for
 from engine.methods.base import Segment
 from engine.models import MODELS, digest_of, is_here
 from engine.progress import Progress
 from engine.rendering import outputs
-from engine.rendering.executors import Executor, PoolExecutor, SerialExecutor
+from engine.rendering.choice import executor_named
+from engine.rendering.executors import Executor
 from engine.rendering.material import Material
 from engine.rendering.render import (
     RenderReport,
@@ -34,11 +36,12 @@ from engine.rendering.render import (
     dirty_segments,
     export,
     prepare_clip,
-    propagate,
-    render_segment,
     spans_to_carry,
 )
 from engine.rendering.segments import describe
+from engine.rendering.stack import needed, propagate_all
+from engine.review.estimate import estimate_of
+from engine.review.pace import noting
 from engine.types import FrameRange
 
 
@@ -46,7 +49,7 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
     """`launch.py run RECIPE.json`: a project, marked, edited and rendered as the recipe says."""
     if not any((options.out, options.masks, options.tracks, options.project)):
         raise RecipeError("There is nothing to make: give at least one of -o, --masks, --tracks, --project.")
-    executor = _executor(options.executor)
+    executor = executor_named(options.executor, options.ray_address)
     recipe = read_recipe(options.recipe)
     settings = _settings(options, recipe.body.get("export") or {})
     _check_outputs(options, settings, [options.recipe, *recipe.files()])
@@ -56,12 +59,14 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
     if options.tracks:
         outputs.check_tracks(plan.subjects, plan.range)
     if options.dry_run:
-        return _tell_plan(batch.plan_of(recipe, video, options.project))
+        return _tell_plan(batch.plan_of(recipe, video, options.project), options.executor)
     with ExitStack() as stack:
         folder = options.project or Path(stack.enter_context(_temporary_folder()))
         editor = batch.open_project(folder, recipe, video)
         stack.callback(editor.close)
         stack.enter_context(editor.workspace.working(progress.check))
+        codec = settings.codec if settings else ""
+        stack.enter_context(noting(lambda: editor.material, progress, options.out, codec, how=options.executor))
         warnings = [*video.warnings, *batch.play(editor, recipe, progress)]
         work = _Work(editor.material, options, settings, progress, warnings, recipe.body.get("segmenter", "auto"))
         return work.do(executor, propagates=recipe.edits, keeps=options.project is not None)
@@ -78,7 +83,7 @@ def render(options: argparse.Namespace, progress: Progress) -> int:
     """`launch.py render PROJECT -o OUT`: the same bytes as the editor's own run."""
     if not any((options.out, options.masks, options.tracks)):
         raise RecipeError("There is nothing to make: give at least one of -o, --masks, --tracks.")
-    executor = _executor(options.executor)
+    executor = executor_named(options.executor, options.ray_address)
     settings = _settings(options, {})
     with ExitStack() as stack:
         folder: Path = options.project
@@ -92,8 +97,10 @@ def render(options: argparse.Namespace, progress: Progress) -> int:
         if options.tracks:
             outputs.check_tracks(editor.project.subjects, editor.project.range)
         if options.dry_run:
-            return _tell_plan(editor.material, options.segments)
+            return _tell_plan(editor.material, options.executor, options.segments)
         stack.enter_context(editor.workspace.working(progress.check))
+        codec = settings.codec if settings else ""
+        stack.enter_context(noting(lambda: editor.material, progress, options.out, codec, how=options.executor))
         progress.total += editor.project.video.frames
         prepare_clip(editor.material, progress)
         work = _Work(editor.material, options, settings, progress, list(editor.project.video.warnings))
@@ -104,7 +111,9 @@ def render(options: argparse.Namespace, progress: Progress) -> int:
 
 
 def _settings(options: argparse.Namespace, wanted: dict[str, Any]) -> ExportSettings | None:
-    return settings_for(options.out, wanted.get("codec"), wanted.get("quality")) if options.out else None
+    if options.out is None or form_of(options.out):
+        return None
+    return settings_for(options.out, wanted.get("codec"), wanted.get("quality"))
 
 
 def _check_outputs(options: argparse.Namespace, settings: ExportSettings | None, inputs: list[Path]) -> None:
@@ -124,29 +133,46 @@ def _check_outputs(options: argparse.Namespace, settings: ExportSettings | None,
             raise MediaError(f"{path.name} is what this run reads; give another name.")
     if settings:
         check_target(options.out, settings, options.force)
+    elif options.out and (form := form_of(options.out)):
+        check_form_target(options.out, form, options.force)
+        if getattr(options, "segments", None):
+            raise RecipeError(f"{options.out.name} takes the whole in–out range; leave out --segments.")
     outputs.check_formats(options.masks, options.masks_as, options.tracks)
     if options.report:
         outputs.check_file(options.report)
 
 
-def _executor(name: str) -> Executor:
-    if name == "ray":
-        raise MethodError("The ray executor is not part of this version; use --executor pool.")
-    return PoolExecutor(workers()) if name == "pool" else SerialExecutor(render_segment)
-
-
-def _tell_plan(material: Material, segments: str | None = None) -> int:
+def _tell_plan(material: Material, how: str, segments: str | None = None) -> int:
     """A dry run: what would be done, as JSON on standard output. Cuts are only known once the clip was prepared."""
-    chosen = _chosen(material, segments) if segments else material.segments
-    dirty = {segment.index for segment in dirty_segments(material, chosen)}
-    plan = {
+    top = _top(material)
+    chosen = _chosen(top, segments) if segments else top.segments
+    masks = {span.key: span.range for layer in top.layers for span in spans_to_carry(layer)}
+    plan: dict[str, Any] = {
         "frames": len(_span(material, chosen if segments else None)),
         "cuts": material.cuts if material.pack and material.pack.complete else None,
-        "segments": [{**describe(s), "state": "render" if s.index in dirty else "reuse"} for s in chosen],
-        "masks_to_carry": [[span.range.start, span.range.stop] for span in spans_to_carry(material)],
+        "segments": _states(top, chosen),
+        "masks_to_carry": [[span.start, span.stop] for span in masks.values()],
     }
+    wanted = list(needed(top, chosen if segments else None))
+    plan["estimate"] = estimate_of(top, how=how, wanted=wanted).as_json()
+    lower = [one for one in wanted if one[0].project.edit is not top.project.edit]
+    if lower:
+        plan["below"] = [{"edit": layer.project.edit.name, "segments": _states(layer, found)} for layer, found in lower]
     print(json.dumps(plan, indent=1))
     return 0
+
+
+def _states(material: Material, segments: list[Segment]) -> list[dict[str, object]]:
+    """The segments as plain values, with the method that makes each and what would be done."""
+    dirty = {segment.index for segment in dirty_segments(material, segments)}
+    methods = {segment.index: material.of(segment).project.edit.method for segment in segments}
+    return [{**describe(s), "method": methods[s.index], "state": "render" if s.index in dirty else "reuse"} for s in segments]
+
+
+def _top(material: Material) -> Material:
+    """Of the topmost edit that has segments: --segments counts these."""
+    whole = material.whole
+    return next((layer for layer in reversed(whole.layers) if layer.segments), whole)
 
 
 def _chosen(material: Material, text: str) -> list[Segment]:
@@ -182,12 +208,14 @@ class _Work:
         """`keeps`: the project stays, so that it holds everything although no OUT was asked for."""
         material, options, progress = self.material, self.options, self.progress
         text = getattr(options, "segments", None)
-        chosen = _chosen(material, text) if text else None
+        top = _top(material)
+        chosen = _chosen(top, text) if text else None
         span = _span(material, chosen)
         report = RenderReport()
-        if propagates and (options.out or keeps):
-            material.drop_damaged(material.segments if chosen is None else chosen)
-            report = propagate(material, progress, executor, chosen)
+        if propagates and (needs_frames(options.out) or keeps):
+            for layer, found in needed(top, chosen):
+                layer.drop_damaged(found)
+            report = propagate_all(material if chosen is None else top, progress, executor, chosen)
         elif keeps:
             spans = spans_to_carry(material)
             progress.total += sum(len(one.range) for one in spans)
@@ -199,6 +227,8 @@ class _Work:
         if self.settings:
             progress.total += len(span)
             self.warnings.extend(export(material, options.out, self.settings, progress, force=options.force, span=span))
+        elif options.out and (form := form_of(options.out)):
+            self.warnings.extend(hand_over(material.again(), options.out, form, progress))
         for warning in self.warnings:
             print(f"Note: {warning}", file=sys.stderr)
         if options.report:
@@ -221,12 +251,12 @@ class _Work:
             "quality": report.quality,
             "models": [digest_of(name) for name in self._models() if name in MODELS],
             "warnings": [*self.warnings, *report.warnings],
-            "output_sha256": outputs.digest(self.options.out) if self.settings else None,
+            "output_sha256": outputs.digest(self.options.out) if self.options.out else None,
         }
         outputs.report(self.options.report, body)
 
 
-# --- doctor and models ------------------------------------------------------------------------------------
+# --- doctor, node and models ------------------------------------------------------------------------------------
 
 
 def doctor(options: argparse.Namespace, progress: Progress) -> int:
@@ -240,7 +270,7 @@ def doctor(options: argparse.Namespace, progress: Progress) -> int:
         rows.append((f"codec {codec}", "yes" if codec in av.codecs_available else "missing", ""))
     for package in ("torch", "diffusers", "transformers", "segment-anything"):
         rows.append(_package_row(package, "python launch.py (installs models' packages in the background)"))
-    rows += [_torchvision_row(), _package_row("ray", "optional; not used by this version")]
+    rows += [_torchvision_row(), _package_row("ray", "optional: --executor ray, several machines")]
     rows.append(("device", f"CPU, {workers()} cores", "motion propagation needs no more"))
     for one in devices():
         if one["name"] != "cpu":
@@ -273,6 +303,13 @@ def _torchvision_row() -> tuple[str, str, str]:
         return (name, version, "")
     remedy = "does not fit this torch and breaks diffusers and transformers: .venv/bin/python -m pip uninstall torchvision"
     return (name, version, remedy)
+
+
+def node(options: argparse.Namespace, progress: Progress) -> int:
+    """A machine of a Ray cluster, until it is stopped."""
+    from engine.rendering.cluster.node import start_node
+
+    return start_node(options.join, host=options.host, cpus=options.cpus, gpus=options.gpus)
 
 
 def models(options: argparse.Namespace, progress: Progress) -> int:

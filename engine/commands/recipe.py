@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from engine.document.edit_acts import MAX_EDITS
 from engine.effects import EFFECTS, checked_config
 from engine.errors import MethodError, RecipeError
 from engine.media.formats import FORMATS
@@ -26,12 +27,16 @@ MAX_MARKS = 2_000
 """Points, and strokes, of one keyframe; more are a mask, which is given as a picture (our choice)."""
 MAX_TRACKS = 20_000
 
-TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "export"}
+TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "subjects", "anchors", "edit", "edits", "export"}
 SUBJECT = {"id", "name", "feather", "grow", "masks", "keyframes", "tracks", "track_points"}
 KEYFRAME = {"frame", "points", "box", "words", "mask", "strokes", "locked"}
 STROKE = {"xy", "radius", "mode", "filled"}
 ANCHOR = {"frame", "image", "effect", "take", "seed"}
-EDIT = {"method", "subjects", "source_prompt", "target_prompt", "instruction", "target_words", "config"}
+EDIT = {"method", "subjects", "source_prompt", "target_prompt", "instruction", "target_words", "config", "segments"}
+LAYER = EDIT | {"name", "on", "seed", "anchors"}
+"""One of `edits`: they stand in order, each over the result of those before it. `edit` and `anchors` say one alone."""
+SEGMENT = {"range", "method", "config"}
+"""Another method for the frames [start, stop) between two anchors."""
 EXPORT = {"codec", "quality"}
 
 
@@ -50,7 +55,18 @@ class Recipe:
     @property
     def edits(self) -> bool:
         """Whether it edits; otherwise it only marks."""
-        return "anchors" in self.body or "edit" in self.body
+        return any(name in self.body for name in ("anchors", "edit", "edits"))
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """The edits, from the lowest up, each with all of its anchors."""
+        if "edits" in self.body:
+            return [{"anchors": [], **edit} for edit in self.body["edits"]]
+        return [{**(self.body.get("edit") or {}), "anchors": self.body.get("anchors", [])}]
+
+    def where(self, layer: int) -> str:
+        """What the keys of an edit stand in, for messages: "edits[0]." or nothing."""
+        return f"edits[{layer}]." if "edits" in self.body else ""
 
     @property
     def rate(self) -> Fraction | None:
@@ -62,7 +78,7 @@ class Recipe:
         frames = [file for one in whole for file in (sorted(one.rglob("*.*")) if one.is_dir() else [one])]
         tracks = [subject.get("tracks") for subject in self.body.get("subjects", [])]
         masks = [key.get("mask") for subject in self.body.get("subjects", []) for key in subject.get("keyframes", [])]
-        images = [anchor.get("image") for anchor in self.body.get("anchors", [])]
+        images = [anchor.get("image") for layer in self.layers for anchor in layer["anchors"]]
         return [self.clip, *(self.path(name) for name in [*masks, *images, *tracks] if name), *frames]
 
     def path(self, text: str) -> Path:
@@ -107,10 +123,13 @@ def check_recipe(body: Any) -> None:
     _one_of(body.get("segmenter", "auto"), segmenter_names(), "segmenter")
     _check_tracker(body.get("tracker", "auto"))
     subjects = _check_subjects(_list(body.get("subjects", []), "subjects"))
-    if body.get("edit") is not None:
-        _check_edit(body["edit"], subjects)
-    chosen = card((body.get("edit") or {}).get("method", "motion"))
-    _check_anchors(_list(body.get("anchors", []), "anchors"), subjects or {1}, chosen)
+    if "edits" in body:
+        _check_layers(body, subjects)
+    else:
+        if body.get("edit") is not None:
+            _check_edit(body["edit"], subjects)
+        chosen = card((body.get("edit") or {}).get("method", "motion"))
+        _check_anchors(_list(body.get("anchors", []), "anchors"), subjects or {1}, chosen)
     if body.get("export") is not None:
         _check_export(body["export"])
 
@@ -222,10 +241,27 @@ def _check_stroke(stroke: Any, at: str) -> None:
     _keys(stroke, STROKE, at, required={"xy"} if filled else {"xy", "radius"})
 
 
-def _check_anchors(anchors: list[Any], subjects: set[int], method: Card) -> None:
+def _check_layers(body: dict[str, Any], subjects: set[int]) -> None:
+    for name in ("edit", "anchors"):
+        if name in body:
+            raise RecipeError(f"The recipe has {name} and edits: put {name} into one of the edits.")
+    if not 1 <= len(_list(body["edits"], "edits")) <= MAX_EDITS:
+        raise RecipeError(f"edits holds 1 to {MAX_EDITS} edits, not {len(body['edits'])}.")
+    for i, edit in enumerate(body["edits"]):
+        where = f"edits[{i}]"
+        _check_edit(edit, subjects, where, LAYER)
+        _text(edit.get("name", ""), f"{where}.name")
+        _integer(edit.get("seed", 0), f"{where}.seed")
+        if not isinstance(edit.get("on", True), bool):
+            raise RecipeError(f"{where}.on must be true or false.")
+        anchors = _list(edit.get("anchors", []), f"{where}.anchors")
+        _check_anchors(anchors, subjects or {1}, card(edit.get("method", "motion")), f"{where}.anchors")
+
+
+def _check_anchors(anchors: list[Any], subjects: set[int], method: Card, listed: str = "anchors") -> None:
     begun: set[int] = set()
     for i, anchor in enumerate(anchors):
-        where = f"anchors[{i}]"
+        where = f"{listed}[{i}]"
         _check_anchor(anchor, where, subjects, method)
         if anchor.get("image") is not None and anchor["frame"] in begun:
             raise RecipeError(f"{where}.image would replace what was said about frame {anchor['frame']} before; put it first.")
@@ -267,21 +303,31 @@ def effect_config(effect: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in effect.items() if name not in ("name", "subject")}
 
 
-def _check_edit(edit: Any, subjects: set[int]) -> None:
-    _keys(edit, EDIT, "edit")
-    name = edit.get("method", "motion")
-    _one_of(name, tuple(METHODS), "edit.method")
-    for number in _list(edit["subjects"] if edit.get("subjects") is not None else [], "edit.subjects"):
-        _integer(number, "edit.subjects")
+def _check_edit(edit: Any, subjects: set[int], where: str = "edit", allowed: set[str] = EDIT) -> None:
+    _keys(edit, allowed, where)
+    _check_method(edit, where)
+    for number in _list(edit["subjects"] if edit.get("subjects") is not None else [], f"{where}.subjects"):
+        _integer(number, f"{where}.subjects")
         if number not in subjects:
-            raise RecipeError(f"edit.subjects names {number}, which is no subject of this recipe.")
+            raise RecipeError(f"{where}.subjects names {number}, which is no subject of this recipe.")
     for field in ("source_prompt", "target_prompt", "instruction"):
-        _text(edit.get(field, ""), f"edit.{field}")
-    for word in _list(edit.get("target_words", []), "edit.target_words"):
-        _text(word, "edit.target_words")
-    if not isinstance(edit.get("config", {}), dict):
-        raise RecipeError("edit.config must be an object.")
-    checked_config(card(name).Config, edit.get("config", {}), "edit.config")
+        _text(edit.get(field, ""), f"{where}.{field}")
+    for word in _list(edit.get("target_words", []), f"{where}.target_words"):
+        _text(word, f"{where}.target_words")
+    for i, segment in enumerate(_list(edit.get("segments", []), f"{where}.segments")):
+        at = f"{where}.segments[{i}]"
+        _keys(segment, SEGMENT, at, required={"range", "method"})
+        _ints(segment["range"], 2, f"{at}.range")
+        _check_method(segment, at)
+
+
+def _check_method(said: dict[str, Any], where: str) -> None:
+    """The method and its config. Raises RecipeError."""
+    name = said.get("method", "motion")
+    _one_of(name, tuple(METHODS), f"{where}.method")
+    if not isinstance(said.get("config", {}), dict):
+        raise RecipeError(f"{where}.config must be an object.")
+    checked_config(card(name).Config, said.get("config", {}), f"{where}.config")
 
 
 def _check_export(export: Any) -> None:

@@ -19,6 +19,7 @@ from engine.document.acts import (
     set_range,
     shape_subject,
 )
+from engine.document.edit_acts import MAX_EDITS, checked_span
 from engine.document.point_acts import with_track_points
 from engine.document.project import Project
 from engine.errors import ProjectError
@@ -50,14 +51,34 @@ def check_document(project: Project) -> None:
         _check_keys(*(take.key for take in anchor.takes), anchor.chosen, anchor.region)
         if not all(isinstance(take.label, str) and isinstance(take.config, dict) for take in anchor.takes):
             raise ProjectError(f"A take of anchor {anchor.frame} is not what it must be.")
-    if not all(isinstance(edit.method, str) and isinstance(edit.config, dict) for edit in project.edits):
-        raise ProjectError("An edit's method or config is not what it must be.")
+    _check_edits(project)
     for change in (change for edit in project.edits for change in edit.tokens):
         check_frame(project, change.frame)
         check_frame(project, change.at)
         inside(project, change.x, change.y)
         if not isfinite(change.dx) or not isfinite(change.dy):
             raise ProjectError(f"A change of an anchor token on frame {change.frame} is not what it must be.")
+
+
+def _check_edits(project: Project) -> None:
+    numbers = [edit.id for edit in project.edits]
+    if len(set(numbers)) < len(numbers) or not all(is_int(one) and one > 0 for one in numbers) or len(numbers) > MAX_EDITS:
+        raise ProjectError("The project's edits are too many, or have no right numbers.")
+    project.on_edit(project.selected)
+    for edit in project.edits:
+        chosen = [(edit.method, edit.config), *((one.method, one.config) for one in edit.by_segment)]
+        if not all(isinstance(method, str) and isinstance(config, dict) for method, config in chosen):
+            raise ProjectError("An edit's method or config is not what it must be.")
+        texts = (edit.name, edit.source_prompt, edit.target_prompt, edit.instruction, *edit.target_words)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(edit.on, bool) or not is_int(edit.seed):
+            raise ProjectError(f"Edit {edit.id} is not what it must be.")
+        for number in edit.subjects or ():
+            project.subject(number)
+        for one in edit.by_segment:
+            checked_span(project, one.start, one.stop)
+        frames = [frame for one in edit.by_segment for frame in (one.start, one.stop)]
+        if frames != sorted(frames):
+            raise ProjectError(f"The methods of edit {edit.id}'s segments overlap.")
 
 
 def _check_marks(project: Project, key: Keyframe) -> None:

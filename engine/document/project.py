@@ -24,6 +24,7 @@ from engine.types import (
     FrameRange,
     Keyframe,
     Point,
+    SegmentMethod,
     Spot,
     Stroke,
     Subject,
@@ -33,7 +34,7 @@ from engine.types import (
     Video,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def _with_spots(document: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +47,13 @@ def _with_spots(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "subjects": subjects, "keyframes": keyframes}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_spots}
+def _with_numbered_edits(document: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3: edits have numbers and can be switched off, a segment can have a method of its own, one edit is worked on."""
+    edits = [{**edit, "id": k + 1, "on": True, "by_segment": []} for k, edit in enumerate(document["edits"])]
+    return {**document, "edits": edits, "selected": 1}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_spots, 2: _with_numbered_edits}
 """From schema n to n + 1: gets the document's JSON and returns the next one's. Every schema below SCHEMA has one."""
 
 
@@ -64,14 +71,42 @@ class Project:
     masks_by: str = "auto"
     """Who carries masks: "auto" (no weights), or a model of that name (engine/tracking/choice.py). And who follows points:"""
     points_by: str = "auto"
+    selected: int = 1
+    """The number of the edit being worked on."""
 
     @property
     def edit(self) -> Edit:
-        """The edit being worked on."""
-        return self.edits[0]
+        """The edit being worked on; the topmost where that one is gone."""
+        return next((edit for edit in self.edits if edit.id == self.selected), self.edits[-1])
 
     def with_edit(self, edit: Edit) -> Project:
-        return replace(self, edits=(edit, *self.edits[1:]))
+        """The document with `edit` in place of the one being worked on."""
+        old = self.edit
+        return replace(self, edits=tuple(edit if one is old else one for one in self.edits), selected=edit.id)
+
+    def on_edit(self, edit: int) -> Project:
+        """The document with another edit being worked on. Raises ProjectError when there is no such edit."""
+        if isinstance(edit, bool) or all(one.id != edit for one in self.edits):
+            raise ProjectError(f"There is no edit {str(edit)[:20]}; the project has {_listed(e.id for e in self.edits)}.")
+        return self if edit == self.selected else replace(self, selected=edit)
+
+    @property
+    def below(self) -> Project | None:
+        """The document working on the next edit below the present one that is on; None where there is none."""
+        edit = self.edit
+        lower = [one for one in self.edits[: self.edits.index(edit)] if one.on]
+        return replace(self, selected=lower[-1].id) if lower else None
+
+    @property
+    def whole(self) -> Project:
+        """The document working on the topmost edit that is on, whose result is the clip's; as it is where none is on."""
+        top = next((one for one in reversed(self.edits) if one.on), None)
+        return self if top is None or top.id == self.selected else replace(self, selected=top.id)
+
+    @property
+    def stack(self) -> tuple[Project, ...]:
+        """The document working on each edit that is on, from the lowest up."""
+        return tuple(replace(self, selected=one.id) for one in self.edits if one.on)
 
     def subject(self, subject: int) -> Subject:
         """Raises ProjectError when there is no such subject."""
@@ -108,6 +143,7 @@ def to_json(project: Project) -> dict[str, Any]:
         **trackers_json(project),
         "video": video_json(project.video),
         "range": [project.range.start, project.range.stop],
+        "selected": project.selected,
         "subjects": [
             {**subject_json(one), "track_points": [point_json(p) for p in one.track_points]} for one in project.subjects
         ],
@@ -165,6 +201,7 @@ def build_project(
         edits=tuple(edits),
         masks_by=str(body.get("masks_by", "auto")),
         points_by=str(body.get("points_by", "auto")),
+        selected=body["selected"],
     )
 
 
@@ -230,8 +267,9 @@ def anchor_from(value: dict[str, Any]) -> Anchor:
 
 def edit_json(edit: Edit) -> dict[str, Any]:
     """Without its anchors, which are parts of their own."""
-    left_out = {"anchors"} if edit.tokens else {"anchors", "tokens"}
-    return {field.name: getattr(edit, field.name) for field in fields(edit) if field.name not in left_out}
+    left_out = {"anchors", "by_segment"} if edit.tokens else {"anchors", "by_segment", "tokens"}
+    own = {field.name: getattr(edit, field.name) for field in fields(edit) if field.name not in left_out}
+    return {**own, "by_segment": [list(one) for one in edit.by_segment]}
 
 
 def edit_from(value: dict[str, Any], anchors: Iterable[Anchor]) -> Edit:
@@ -239,7 +277,9 @@ def edit_from(value: dict[str, Any], anchors: Iterable[Anchor]) -> Edit:
     subjects = None if subjects is None else tuple(subjects)
     tokens = tuple(token_from(one) for one in value.get("tokens", ()))
     words = tuple(value["target_words"])
-    return Edit(**{**value, "subjects": subjects, "anchors": tuple(anchors), "target_words": words, "tokens": tokens})
+    chosen = tuple(SegmentMethod(start, stop, method, config) for start, stop, method, config in value["by_segment"])
+    parts = {"anchors": tuple(anchors), "target_words": words, "tokens": tokens, "by_segment": chosen}
+    return Edit(**{**value, "subjects": subjects, **parts})
 
 
 def token_from(value: Any) -> TokenChange:

@@ -48,7 +48,7 @@ class Marking(Opened):
         prior = decode_png(self.journal.objects.get(key.imported)) if key.imported else None
         base = self._base(key, prior)
         strokes_only = replace(key, points=(), box=None)
-        mask = keyframe_mask(self.picture(key.frame), strokes_only, imported=base, prior=None, segmenter=self._segmenter)
+        mask = keyframe_mask(self.original(key.frame), strokes_only, imported=base, prior=None, segmenter=self._segmenter)
         return replace(key, mask=self.journal.objects.put(encode_png(mask)))
 
     def _base(self, key: Keyframe, prior: np.ndarray | None) -> np.ndarray | None:
@@ -59,7 +59,7 @@ class Marking(Opened):
         if said not in self._bases:
             without = replace(key, strokes=())
             self._bases[said] = keyframe_mask(
-                self.picture(key.frame), without, imported=None, prior=prior, segmenter=self._segmenter
+                self.original(key.frame), without, imported=None, prior=prior, segmenter=self._segmenter
             )
             if len(self._bases) > 8:
                 self._bases.popitem(last=False)
@@ -71,7 +71,7 @@ class Marking(Opened):
         There need not be such a subject yet.
         """
         with self._lock:
-            image, key = self.picture(frame), self.project.keyframe(frame, subject)
+            image, key = self.original(frame), self.project.keyframe(frame, subject)
             prior = None
             if key is not None and key.imported:
                 prior = decode_png(self.journal.objects.get(key.imported))

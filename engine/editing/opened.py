@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from engine.document import acts
+from engine.document import project as documents
 from engine.document.project import Project
 from engine.media.reader import FrameReader, open_video
 from engine.rendering.material import Material
@@ -35,7 +36,7 @@ class Opened:
         self._reads = ""
         self.changed: Callable[[], None] = lambda: None
         """Called after every act, undo and redo, once it is on disk."""
-        self._material: tuple[int, bool, Material] | None = None
+        self._material: tuple[tuple[int, int], bool, Material] | None = None
 
     @classmethod
     def create(
@@ -114,7 +115,15 @@ class Opened:
 
     def _moved(self, move: Callable[[], Project]) -> Project:
         with self._lock:
-            project = move()
+            before = self.project
+            project = self.journal.select(_edit_to_show(before, move()))
+            self.changed()
+            return project
+
+    def select_edit(self, edit: int) -> Project:
+        """Works on another edit of the stack; takes, anchors and methods are then its own. Raises ProjectError."""
+        with self._lock:
+            project = self.journal.select(edit)
             self.changed()
             return project
 
@@ -122,10 +131,10 @@ class Opened:
     def material(self) -> Material:
         """The files of the current version."""
         with self._lock:
-            rev = self.rev
-            if self._material is None or self._material[0] != rev or not self._material[1] or self._material[2].outdated:
+            version = self.rev, self.project.selected
+            if self._material is None or self._material[0] != version or not self._material[1] or self._material[2].outdated:
                 material = Material(self.workspace, self.project, lambda: self.reader)
-                self._material = (rev, bool(material.pack and material.pack.complete), material)
+                self._material = (version, bool(material.pack and material.pack.complete), material)
             return self._material[2]
 
     @property
@@ -161,13 +170,35 @@ class Opened:
             clips.note_clip(self.workspace, video, mark=mark, path=Path(video.path))
             return self.commit(replace(self.project, video=video), "Replace clip")
 
-    def picture(self, frame: FrameIndex) -> np.ndarray:
-        """(H, W, 3) uint8 source frame."""
+    def original(self, frame: FrameIndex) -> np.ndarray:
+        """(H, W, 3) uint8: the clip's own frame, on which subjects are marked."""
         with self._lock:
             return self.reader.get(frame)
+
+    def picture(self, frame: FrameIndex) -> np.ndarray:
+        """(H, W, 3) uint8: the frame that is edited: the clip's, with the lower edits in it.
+
+        Raises MediaError where one of these is not rendered yet.
+        """
+        with self._lock:
+            return self.material.picture(frame)
 
     def close(self) -> None:
         with self._lock:
             if self._reader is not None:
                 self._reader.close()
             self.journal.close()
+
+
+def _edit_to_show(before: Project, after: Project) -> int:
+    """Which edit to work on after undo or redo: the one that was changed by it, so that the change is seen."""
+    known = {edit.id: _said(edit) for edit in before.edits}
+    changed = [edit.id for edit in after.edits if edit.id in known and _said(edit) != known[edit.id]]
+    stays = any(edit.id == before.selected for edit in after.edits)
+    if not changed or before.selected in changed:
+        return before.selected if stays else after.selected
+    return changed[0]
+
+
+def _said(edit: Edit) -> object:
+    return documents.edit_json(edit), [documents.anchor_json(anchor) for anchor in edit.anchors]

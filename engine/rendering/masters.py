@@ -7,6 +7,7 @@ Outside the edit the frames are the source's to the bit, also where the source h
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
 import numpy as np
 
@@ -33,19 +34,20 @@ def exported_frames(material: Material, span: FrameRange, form: Format) -> Itera
 
 
 def finished_frames(material: Material, span: FrameRange, *, deep: bool = False) -> Iterator[np.ndarray]:
-    """(H, W, 3) uint8, or with `deep` uint16, frames of the span: rendered where they are, the source elsewhere."""
+    """(H, W, 3) uint8, or with `deep` uint16, frames of the span with the material's edit and those below, as far as they are
+    rendered; the source elsewhere."""
     for frame, source in zip(span, material.reader.frames(span, deep=deep), strict=True):
         shown = narrow(source) if deep else source
-        edited = material.edited(frame, shown)
-        if edited is None or edited is shown:
+        edited = material.best(frame, shown)
+        if edited is shown:
             yield source
         else:
             yield deepened(source, shown, edited) if deep else edited
 
 
 def mattes(material: Material, span: FrameRange) -> Iterator[np.ndarray]:
-    """(H, W) uint8: the edit region of each frame, 255 where the edit is whole."""
-    return (material.region(frame) for frame in span)
+    """(H, W) uint8: the edit region of each frame, of all edits up to the material's, 255 where an edit is whole."""
+    return (reduce(np.maximum, [layer.region(frame) for layer in material.layers]) for frame in span)
 
 
 def _with_alpha(pictures: Iterator[np.ndarray], alphas: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

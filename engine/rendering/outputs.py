@@ -50,7 +50,7 @@ def masks(material: Material, path: Path, form: str | None, span: FrameRange, pr
     carry(material, spans, progress)
     subjects = tuple(sorted(subject.id for subject in material.project.subjects))
     alphas = _alphas(material, span, progress.part("Writing masks", len(span)))
-    mask_format(path, form).write(path, Masks(video.size, subjects, tuple(span), alphas, material.picture), video)
+    mask_format(path, form).write(path, Masks(video.size, subjects, tuple(span), alphas, material.original), video)
 
 
 def _alphas(material: Material, span: FrameRange, step: Callable[[int, int], None]) -> Iterator[Alphas]:
@@ -90,12 +90,12 @@ def peak_rss_bytes() -> int:
 
 
 def digest(out: Path) -> str:
-    """sha256 of a file; of a folder of frames, over names and contents in order."""
+    """sha256 of a file; of a folder, over names and contents in order."""
     if out.is_file():
         return _file_digest(out).hex()
     total = hashlib.sha256()
-    for path in sorted(out.iterdir()):
-        total.update(path.name.encode() + _file_digest(path))
+    for path in sorted(one for one in out.rglob("*") if one.is_file()):
+        total.update(path.relative_to(out).as_posix().encode() + _file_digest(path))
     return total.hexdigest()
 
 

@@ -8,26 +8,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from engine.document.project import Project
 from engine.errors import MediaError
-from engine.methods import card
 from engine.methods.base import Prepared
-from engine.rendering.segments import Shared, shared_key, shots
+from engine.rendering.segments import Shared
 from engine.store.workspace import Workspace
 from engine.types import FrameIndex
 
 
-def read_shared(workspace: Workspace, project: Project, cuts: list[FrameIndex]) -> dict[FrameIndex, Shared]:
-    """What is prepared already for the project as it is, by the first frame of the shot."""
+def read_shared(workspace: Workspace, keys: Mapping[FrameIndex, str]) -> dict[FrameIndex, Shared]:
+    """What is prepared already under the keys of shots (see `shared_key`), by the first frame of the shot."""
     found: dict[FrameIndex, Shared] = {}
-    if card(project.edit.method).shares:
-        for shot in shots(project, cuts):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not finished
-                said = json.loads((workspace.prepared(shared_key(project, cuts, shot)) / "done.json").read_text("utf-8"))
-                parts = {int(frame): part for frame, part in said["parts"].items()}
-                found[shot.start] = Shared(said["digest"], parts, tuple(said.get("warnings", ())))
+    for first, key in keys.items():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not finished
+            said = json.loads((workspace.prepared(key) / "done.json").read_text("utf-8"))
+            parts = {int(frame): part for frame, part in said["parts"].items()}
+            found[first] = Shared(said["digest"], parts, tuple(said.get("warnings", ())))
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from engine.methods import card
 from engine.methods.base import Segment
 from engine.store.workspace import content_key
 from engine.tracking.choice import AUTO, key_part
-from engine.types import Anchor, FrameIndex, FrameRange
+from engine.types import Anchor, FrameIndex, FrameRange, SegmentMethod
 
 Marks = tuple[tuple[FrameIndex, str], ...]
 """(frame, object key of its mask), in order."""
@@ -149,15 +149,21 @@ def _near(marks: Marks, span: FrameRange) -> Marks:
     return marks[first:stop]
 
 
-def plan(project: Project, cuts: list[FrameIndex], shared: Mapping[FrameIndex, Shared] = NOTHING) -> list[Segment]:
-    """The segments of the project's range: each frame of a shot that is edited, exactly once.
+def plan(
+    project: Project,
+    cuts: list[FrameIndex],
+    shared: Mapping[FrameIndex, Shared] = NOTHING,
+    window: FrameRange | None = None,
+) -> list[Segment]:
+    """The segments of the project's range: each frame of a shot that is edited, exactly once; none while the edit is off.
 
     A segment starts at its left anchor and stops before its right one. Frames of shots without an approved anchor are in no
     segment and stay as they are, unless the method goes by text. `shared`: what is prepared, by the first frame of the shot.
+    `window`: frames that are looked at instead of the range.
     """
     segments: list[Segment] = []
-    for shot in shots(project, cuts):
-        span = shot.meet(project.range)
+    for shot in shots(project, cuts) if project.edit.on else ():
+        span = shot.meet(window or project.range)
         parts = shared[shot.start].parts if shot.start in shared else ()
         anchors = sorted(frame for frame in {*(a.frame for a in project.edit.approved), *parts} if frame in span)
         if not len(span) or not (anchors or is_by_text(project)):
@@ -175,9 +181,40 @@ def is_by_text(project: Project) -> bool:
     return not chosen.anchors and any(getattr(edit, text) for text in chosen.texts)
 
 
-def shared_key(project: Project, cuts: list[FrameIndex], shot: FrameRange) -> str:
-    """Content key over everything that what a method shares over a shot may depend on."""
-    span, edit = shot.meet(project.range), project.edit
+def by_segment(
+    project: Project, cuts: list[FrameIndex], window: FrameRange | None = None
+) -> list[tuple[FrameRange, SegmentMethod]]:
+    """The methods that were chosen for single segments, each with its frames within one shot of the range.
+
+    Our choice: one holds as long as both of its ends are approved anchors or ends of the shot or range, so it always covers
+    whole segments; anchors added between them leave it for both halves.
+    """
+    found = []
+    for shot in shots(project, cuts):
+        span = shot.meet(window or project.range)
+        edges = {span.start, span.stop, *(anchor.frame for anchor in project.edit.approved)}
+        for one in project.edit.by_segment:
+            frames = span.meet(FrameRange(one.start, one.stop))
+            if len(frames) and {frames.start, frames.stop} <= edges:
+                found.append((frames, one))
+    return found
+
+
+def with_method(project: Project, chosen: SegmentMethod) -> Project:
+    """The document whose edit is wholly by the method of a segment."""
+    return project.with_edit(replace(project.edit, method=chosen.method, config=chosen.config, by_segment=()))
+
+
+def shared_key(
+    project: Project,
+    cuts: list[FrameIndex],
+    shot: FrameRange,
+    *,
+    window: FrameRange | None = None,
+    under: Sequence[str] = (),
+) -> str:
+    """Content key over everything that what a method shares over a shot may depend on; `under`: see `segment_key`."""
+    span, edit = shot.meet(window or project.range), project.edit
     return content_key(
         what="prepared",
         clip=project.video.digest,
@@ -187,11 +224,20 @@ def shared_key(project: Project, cuts: list[FrameIndex], shot: FrameRange) -> st
         **_said(project),
         subjects=_subjects_part(project, cuts, span),
         **_points_part(project),
+        **_under_part(under),
     )
 
 
-def segment_key(project: Project, cuts: list[FrameIndex], segment: Segment, shared: Mapping[FrameIndex, Shared] = NOTHING) -> str:
-    """Content key over everything that decides the segment's pixels."""
+def segment_key(
+    project: Project,
+    cuts: list[FrameIndex],
+    segment: Segment,
+    shared: Mapping[FrameIndex, Shared] = NOTHING,
+    *,
+    under: Sequence[str] = (),
+) -> str:
+    """Content key over everything that decides the segment's pixels; `under`: keys of the segments that lower edits have
+    on its frames."""
     edit = project.edit
     covered = FrameRange(segment.start, segment.stop + (segment.right is not None))
     common = shared.get(segment.shot.start)
@@ -209,7 +255,12 @@ def segment_key(project: Project, cuts: list[FrameIndex], segment: Segment, shar
         **_said(project),
         subjects=_subjects_part(project, cuts, covered),
         **more,
+        **_under_part(under),
     )
+
+
+def _under_part(under: Sequence[str]) -> dict[str, Any]:
+    return {"under": list(under)} if under else {}
 
 
 def _said(project: Project) -> dict[str, Any]:

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.media.reader import FrameReader
 from engine.methods import card, method
 from engine.methods.base import Context, Rendered, Segment, Shot
 from engine.progress import Step
 from engine.rendering.material import Material
-from engine.rendering.segments import shared_key
 from engine.rendering.trails import found_tracks
 from engine.types import FrameIndex, FrameRange, Tracks
 
@@ -22,9 +20,9 @@ FRAMES_KEPT = 4
 
 def shot_of(material: Material, shot: FrameRange) -> Shot:
     """The part of a shot inside the project's range, with what the edit has there."""
-    span, edit = shot.meet(material.project.range), material.project.edit
+    span, edit = shot.meet(material.window or material.project.range), material.project.edit
     return Shot(
-        frames=Recent(material.reader),
+        frames=Recent(material),
         steps=material.steps,
         size=material.project.video.size,
         span=span,
@@ -45,7 +43,7 @@ def context_of(material: Material, shot: FrameRange, scratch: Path, step: Step, 
         if sentence not in warnings:
             warnings.append(sentence)
 
-    store = material.workspace.prepared(shared_key(material.project, material.cuts, shot))
+    store = material.workspace.prepared(material.shared_key(shot))
     material.backbones.warn = warn
     return Context(step, material.project.edit.seed, scratch, store, material.backbones, warn=warn, carry=carried)
 
@@ -57,19 +55,20 @@ def carried(shot: Shot, segment: Segment, context: Context) -> Rendered:
 
 
 class Recent:
-    """Source frames for a method, the last ones kept: what it has just been given is not decoded again to check it."""
+    """Frames that are edited, for a method: the clip's with the lower edits in them. The last ones are kept: what it has just
+    been given is not decoded again to check it."""
 
-    def __init__(self, reader: FrameReader) -> None:
-        self._reader = reader
+    def __init__(self, material: Material) -> None:
+        self._material = material
         self._kept: OrderedDict[FrameIndex, np.ndarray] = OrderedDict()
 
     def get(self, frame: FrameIndex) -> np.ndarray:
         kept = self._kept.get(frame)
-        return self._reader.get(frame) if kept is None else kept
+        return self._material.picture(frame) if kept is None else kept
 
     def frames(self, span: FrameRange) -> Iterator[np.ndarray]:
-        for frame, picture in zip(span, self._reader.frames(span), strict=True):
-            self._kept[frame] = picture
+        for frame, original in zip(span, self._material.reader.frames(span), strict=True):
+            picture = self._kept[frame] = self._material.picture(frame, original)
             if len(self._kept) > FRAMES_KEPT:
                 self._kept.popitem(last=False)
             yield picture

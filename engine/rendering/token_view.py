@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.methods import card
 from engine.rendering.material import Material
-from engine.rendering.segments import shared_key, shots
+from engine.rendering.segments import shots
 from engine.store.workspace import content_key
 from engine.tracking.trajectories import Found, Trajectories, carried_drag, read_found
 from engine.types import TokenChange
@@ -33,7 +33,7 @@ def found_tokens(material: Material) -> TokenView | None:
     project = material.project
     if not card(project.edit.method).tracks:
         return None
-    keys = [shared_key(project, material.cuts, shot) for shot in shots(project, material.cuts) if len(shot.meet(project.range))]
+    keys = [material.shared_key(shot) for shot in shots(project, material.cuts) if len(shot.meet(project.range))]
     parts = [found for key in keys if (found := read_found(material.workspace.prepared(key))) is not None]
     if not parts:
         return None

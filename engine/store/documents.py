@@ -46,6 +46,7 @@ class DocumentRows:
             "name": project.name,
             **documents.trackers_json(project),
             "range": [project.range.start, project.range.stop],
+            "selected": project.selected,
             "subjects": [self._subject_json(db, subject) for subject in project.subjects],
             "video": self._part(db, project.video, documents.video_json),
             "keyframes": [self._part(db, key, lambda k: self._keyframe_json(db, k)) for key in project.keyframes],

@@ -249,6 +249,12 @@ class Journal:
             self._rev, self._project = self._rev + 1, project
             return project
 
+    def select(self, edit: int) -> Project:
+        """Works on another edit from now on: no act, but written down with the next one. Raises ProjectError."""
+        with self._lock:
+            self._project = self.project.on_edit(edit)
+            return self._project
+
     def undo(self) -> Project:
         """Raises ProjectError when there is nothing to undo; `moved` says what it was and where."""
         return self._move("select max(id) from act where id < ?", "Nothing to undo.", back=True)
