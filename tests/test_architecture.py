@@ -27,6 +27,7 @@ RULES: dict[str, tuple[set[str] | None, set[str], set[str]]] = {
     "engine/jobs.py": ({"numpy", "ray"}, {"ray"}, set()),
     "engine/store": ({"numpy"}, set(), LAYERS | {"editor", "rendering", "commands"}),
     "engine/rendering": (MEDIA, set(), {"training", "commands"}),
+    "engine/rendering/cluster": (MEDIA | {"ray", "torch"}, {"ray", "torch"}, {"training", "commands"}),
     "engine/models": (MODELS | {"numpy", "huggingface_hub", "safetensors"}, MODELS | {"huggingface_hub", "safetensors"}, LAYERS),
     "engine/media": (MEDIA, set(), LAYERS),
     "engine/motion": (MEDIA | {"torch", "torchvision"}, {"torch", "torchvision"}, LAYERS),

@@ -1,4 +1,4 @@
-"""The command line beside the editor: run, render, doctor, models. A contract (DESIGN §11): exit 0 done, 1 a named failure
+"""The command line beside the editor: run, render, doctor, node, models. A contract (DESIGN §11): exit 0 done, 1 a named failure
 (one sentence on standard error), 2 wrong usage, 130 cancelled by a signal. Progress goes to standard error, data that
 was asked for to standard output.
 """
@@ -82,7 +82,7 @@ class Stop:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="launch.py", description="Anchorline without a browser.")
-    verbs = top.add_subparsers(required=True, metavar="run | render | doctor | models")
+    verbs = top.add_subparsers(required=True, metavar="run | render | doctor | node | models")
     run = verbs.add_parser("run", help="do what a recipe says")
     run.add_argument("recipe", type=Path, metavar="RECIPE.json")
     run.add_argument("--project", type=Path, metavar="DIR", help="keep the project in DIR, to open it in the editor")
@@ -100,10 +100,17 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--tracks", type=Path, metavar="FILE", help=TRACKS)
         one.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done and measured")
         one.add_argument("--executor", choices=EXECUTORS, default="serial", help="who renders the segments")
+        one.add_argument("--ray-address", metavar="HOST:PORT", default="", help="a Ray cluster; without, Ray on this machine")
         one.add_argument("--force", action="store_true", help="replace an existing OUT")
         one.add_argument("--dry-run", action="store_true", help="say what would be done")
     doctor = verbs.add_parser("doctor", help="say what was found and what is missing")
     doctor.set_defaults(verb=_lazily("doctor"))
+    node = verbs.add_parser("node", help="join a Ray cluster, or be the head of a new one")
+    node.add_argument("--join", metavar="HOST:PORT", default="", help="the head of the cluster; without, a new one begins here")
+    node.add_argument("--host", default="127.0.0.1", help="this machine's address for the others (default: nobody else's)")
+    node.add_argument("--cpus", type=int, metavar="N", help="cores to give (default: all; 0 = none)")
+    node.add_argument("--gpus", type=int, metavar="N", help="GPUs to give (default: all)")
+    node.set_defaults(verb=_lazily("node"))
     models = verbs.add_parser("models", help="models from the hub: what there is, fetch one, check one")
     models.add_argument("action", nargs="?", default="list", choices=("list", "fetch", "check"))
     models.add_argument("name", nargs="?")
