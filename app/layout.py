@@ -13,8 +13,9 @@ import gradio as gr
 
 from app.canvas import EditorCanvas, Timeline
 from app.controls import listed
+from app.endpoints import add_endpoints
 from app.handlers import Handlers, endpoint, said
-from app.panels import anchors, check, export, models, project, propagate, source, subjects, who
+from app.panels import anchors, check, export, models, painting, project, propagate, source, subjects, who
 from app.panels.fields import chosen_values
 from app.session import Session
 from app.store import SessionStore
@@ -50,6 +51,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
                         of_subjects = subjects.build()
                     with gr.Tab("Anchors"):
                         of_anchors = anchors.build()
+                        of_painting = painting.build()
                     with gr.Tab("Propagate"):
                         of_propagate = propagate.build()
                     with gr.Tab("Check"):
@@ -59,13 +61,18 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
                 dock = propagate.dock()
         Timeline(elem_id="timeline")
         listed(page)
+        add_endpoints(store)
         handlers = Handlers(
-            store, canvas, dock, [of_source, of_subjects, of_anchors, of_propagate, of_check, of_export, of_project, of_models]
+            store,
+            canvas,
+            dock,
+            [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_check, of_export, of_project, of_models],
         )
         handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
         _wire_source(handlers, of_source.parts)
         _wire_subjects(handlers, of_subjects.parts)
         _wire_anchors(handlers, of_anchors.parts)
+        painting.wire(handlers, of_painting.parts)
         _wire_work(handlers, of_propagate.parts, of_export.parts)
         _wire_project(handlers, of_project.parts)
         _wire_models(handlers, of_models.parts)
@@ -83,7 +90,7 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
         return said(lambda: opened(store.get(identity)))
 
     def by_upload(file: str, deinterlace: bool = False) -> list[Any]:
-        return said(lambda: opened(store.create(Path(file), keep=True, deinterlace=deinterlace)))
+        return said(lambda: opened(source.opened_by_upload(store, file, deinterlace)))
 
     def by_path(text: str, deinterlace: bool = False) -> list[Any]:
         return said(lambda: opened(source.opened_by_path(store, text, deinterlace)))
@@ -96,6 +103,7 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
     )
     for event, handle, given, name in events:
         _remember(on, event(handle, given, on.outputs, **endpoint(name, "minimal")))
+    on.on(parts["markers"].upload, lambda s, f, file: source.markers(s, file), [parts["markers"]], name="take_markers")
 
 
 def _wire_subjects(on: Handlers, parts: dict[str, Any]) -> None:
@@ -215,7 +223,7 @@ def _wire_models(on: Handlers, parts: dict[str, Any]) -> None:
 
     def begin(kind: str) -> Any:
         def handle(name: str, accepted: bool) -> list[Any]:
-            said(lambda: store.alone("Fetching models") or store.desk.begin(kind, name, accepted=accepted))
+            said(lambda: models.begin(store, kind, name, accepted))
             return told()
 
         return handle
@@ -224,7 +232,7 @@ def _wire_models(on: Handlers, parts: dict[str, Any]) -> None:
         parts[kind].click(begin(kind), [parts["chosen"], parts["accept"]], errand, **endpoint(f"{kind}_model"))
 
     def stop() -> list[Any]:
-        said(lambda: store.alone("Fetching models") or store.desk.stop())
+        said(lambda: models.stop(store))
         return told()
 
     parts["stop"].click(stop, None, errand, **quiet)

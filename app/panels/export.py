@@ -12,13 +12,15 @@ import gradio as gr
 
 from app.panels.base import Panel
 from app.session import Session
-from engine import FORMATS
+from engine import FORMATS, HANDOVER_FORMS
 
 CHOICES = {form.title: (codec, form.suffixes[0]) for codec, form in FORMATS.items()}
+HANDOVERS = {form.title: (name, form.suffix) for name, form in HANDOVER_FORMS.items()}
+"""Forms that are no clip: another program's job, the share package."""
 
 
 def build() -> Panel:
-    form = gr.Dropdown(list(CHOICES), value=next(iter(CHOICES)), label="Format", elem_id="format")
+    form = gr.Dropdown([*CHOICES, *HANDOVERS], value=next(iter(CHOICES)), label="Format", elem_id="format")
     quality = gr.Slider(0, 51, 18, step=1, label="Quality of H.264 (CRF)", info="Lower is better and larger.", elem_id="quality")
     run = gr.Button("Export", variant="primary", elem_id="export")
     files = gr.HTML(elem_id="exports")
@@ -42,13 +44,13 @@ def _files(session: Session) -> str:
             address = f"/api/projects/{session.id}/exports/{quote(path.name)}"
             rows.append(f'<li><a href="{address}" download="{name}">{name}</a> ({size})</li>')
         else:
-            rows.append(f"<li>{name}: a folder of frames in the project's exports folder</li>")
+            rows.append(f"<li>{name}: a folder in the project's exports folder</li>")
     return f'<div class="al-facts"><ul>{"".join(rows)}</ul></div>'
 
 
 def run(session: Session, form: str, quality: float) -> None:
     """Queues the export under a name that is not taken."""
-    codec, suffix = CHOICES[form]
+    codec, suffix = (CHOICES | HANDOVERS)[form]
     folder = session.editor.workspace.exports
     folder.mkdir(exist_ok=True)
     stem = re.sub(r"[^\w.-]+", "_", session.editor.project.name)[:80].strip("._") or "clip"
@@ -57,5 +59,8 @@ def run(session: Session, form: str, quality: float) -> None:
     while (folder / f"{name}{suffix}").exists():
         number += 1
         name = f"{name}-{number}"
+    if form in HANDOVERS:
+        session.submit("handover", {"out": str(folder / f"{name}{suffix}"), "form": codec})
+        return
     crf = int(quality) if codec == "h264" else None
     session.submit("export", {"out": str(folder / f"{name}{suffix}"), "codec": codec, "quality": crf})

@@ -12,9 +12,9 @@ from app.panels.base import Panel
 from app.session import Session
 from app.store import SessionStore
 from app.view import summary
-from engine import clip_remarks
+from engine import clip_remarks, is_job, take_markers
 
-VIDEO_TYPES = ["video", ".mkv", ".ts", ".mts", ".m2ts", ".mxf", ".avi", ".gif"]
+VIDEO_TYPES = ["video", ".ebs", ".otio", ".mkv", ".ts", ".mts", ".m2ts", ".mxf", ".avi", ".gif"]
 
 
 def build(store: SessionStore) -> Panel:
@@ -24,7 +24,7 @@ def build(store: SessionStore) -> Panel:
     with gr.Row():
         path = gr.Textbox(
             label="Or open by path on this machine",
-            placeholder="/path/to/clip.mp4, a folder of frames, or a project",
+            placeholder="/path/to/clip.mp4, a folder of frames, a project, an .ebs or .otio file",
             elem_id="path",
             max_length=4096,
         )
@@ -34,13 +34,14 @@ def build(store: SessionStore) -> Panel:
         info="For the next clip that you open: whole frames out of interlaced ones.",
         elem_id="deinterlace",
     )
+    markers = gr.UploadButton("Markers from .otio…", file_types=[".otio"], size="sm", elem_id="markers")
     facts = gr.HTML(elem_id="facts")
 
     def show(session: Session, frame: int) -> list[Any]:
         return [gr.update(choices=_choices(store, session), value=session.id), _facts(session)]
 
     parts = {"projects": projects, "upload": upload, "path": path, "open_path": open_path, "deinterlace": deinterlace}
-    return Panel([projects, facts], show, parts)
+    return Panel([projects, facts], show, {**parts, "markers": markers})
 
 
 def _choices(store: SessionStore, session: Session) -> list[tuple[str, str]]:
@@ -65,3 +66,14 @@ def _remarks(session: Session) -> list[str]:
 def opened_by_path(store: SessionStore, text: str, deinterlace: bool = False) -> Session:
     """What the path names: a clip, a folder of frames or a project. Raises EngineError."""
     return store.open(Path(text.strip().strip('"')).expanduser(), deinterlace=deinterlace)
+
+
+def opened_by_upload(store: SessionStore, file: str, deinterlace: bool = False) -> Session:
+    """A new project on an uploaded clip, which is kept in it, or of another program's job. Raises EngineError."""
+    path = Path(file)
+    return store.open_job(path) if is_job(path) else store.create(path, keep=True, deinterlace=deinterlace)
+
+
+def markers(session: Session, file: str) -> None:
+    """Anchors and range from a timeline on the same clip."""
+    gr.Info(html.escape(take_markers(session.editor, Path(file))), title="Markers taken")

@@ -182,7 +182,9 @@ def play(editor: Editor, recipe: Recipe, progress: Progress) -> list[str]:
         editor.commit(marked(found, editor.project, editor.journal.objects.put), "Marks of the recipe")
     progress.total += editor.project.video.frames
     prepare_clip(editor.material, progress)
-    needed = [spec["frame"] for layer in recipe.layers for spec in layer["anchors"]]
+    # The region of a take that was brought is the mask's too, not only that of one made by an effect.
+    masked = [layer for layer in recipe.layers if layer.get("subjects") != []]
+    needed = [spec["frame"] for layer in masked for spec in layer["anchors"]]
     spans = [
         span for span in spans_to_carry(editor.material) if any(f in span.range and f not in dict(span.given) for f in needed)
     ]

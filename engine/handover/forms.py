@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.errors import MediaError
 from engine.progress import Progress
@@ -18,26 +17,26 @@ class Form:
 
     title: str
     suffix: str
-    write: Callable[[Material, Path, Progress, dict[str, Any]], list[str]]
-    """`write(material, out, progress, report)`; `report`: what `--report` would write. Gives back remarks."""
+    write: Callable[[Material, Path, Progress], list[str]]
+    """`write(material, out, progress)` gives back remarks."""
     renders: bool = False
     folder: bool = False
 
 
-def _share(material: Material, out: Path, progress: Progress, report: dict[str, Any]) -> list[str]:
+def _share(material: Material, out: Path, progress: Progress) -> list[str]:
     from engine.handover.share import write_share
 
-    return write_share(material, out, progress, report)
+    return write_share(material, out, progress)
 
 
-def _ebsynth(material: Material, out: Path, progress: Progress, report: dict[str, Any]) -> list[str]:
+def _ebsynth(material: Material, out: Path, progress: Progress) -> list[str]:
     from engine.handover.jobs_out import write_ebsynth
 
     write_ebsynth(material, out, progress)
     return []
 
 
-def _timeline(material: Material, out: Path, progress: Progress, report: dict[str, Any]) -> list[str]:
+def _timeline(material: Material, out: Path, progress: Progress) -> list[str]:
     from engine.handover.jobs_out import write_otio
 
     write_otio(material, out)
@@ -54,6 +53,12 @@ FORMS = {
 def form_of(out: Path) -> Form | None:
     """The form that a target's suffix asks for; None for clips and frames."""
     return next((form for form in FORMS.values() if out.suffix.lower() == form.suffix), None)
+
+
+def needs_frames(out: Path | None) -> bool:
+    """Whether what goes to `out` shows rendered frames."""
+    form = form_of(out) if out else None
+    return out is not None and (form is None or form.renders)
 
 
 def check_form_target(out: Path, form: Form, force: bool) -> None:
@@ -74,6 +79,6 @@ def _is_ours(folder: Path) -> bool:
     return folder.is_dir() and all(one.name in names or one.suffix == ".ebs" for one in folder.iterdir())
 
 
-def hand_over(material: Material, out: Path, form: Form, progress: Progress, report: dict[str, Any]) -> list[str]:
+def hand_over(material: Material, out: Path, form: Form, progress: Progress) -> list[str]:
     """Writes the project in a form. Returns remarks. Raises MediaError, Cancelled: then there is nothing new."""
-    return form.write(material, out, progress, report)
+    return form.write(material, out, progress)

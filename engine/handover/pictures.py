@@ -26,11 +26,12 @@ def wipe_frames(material: Material, span: FrameRange) -> Iterator[np.ndarray]:
     width = material.project.video.size[1]
     line = max(1, width // 400)
     times = material.project.video.seconds()
-    for frame, edited in zip(span, finished_frames(material, span), strict=True):
+    sources = material.reader.frames(span)
+    for frame, edited, source in zip(span, finished_frames(material.whole, span), sources, strict=True):
         phase = 2 * math.pi * float(times[frame] - times[span.start]) / WIPE_SECONDS
         at = round(width * (0.5 - 0.42 * math.cos(phase)))
         picture = edited.copy()
-        picture[:, :at] = material.picture(frame)[:, :at]
+        picture[:, :at] = source[:, :at]
         picture[:, max(0, at - line) : at + line] = 255
         yield picture
 

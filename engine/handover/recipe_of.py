@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.document.project import Project
-from engine.types import Anchor, Keyframe, Subject
+from engine.types import Anchor, Edit, Keyframe, Spot, Subject
 
 Put = Callable[[str, str], None]
 """`put(name, key)`: the picture with this object key belongs at this path beside the recipe."""
@@ -17,8 +17,8 @@ def recipe_of(project: Project, clip: str, put: Put) -> tuple[dict[str, Any], li
 
     Masks go in as they are, so that whoever runs it gets the same ones whatever clicks they came from.
     """
-    edit, video = project.edit, project.video
-    body: dict[str, Any] = {"clip": clip, "range": [project.range.start, project.range.stop], "seed": edit.seed}
+    video = project.video
+    body: dict[str, Any] = {"clip": clip, "range": [project.range.start, project.range.stop]}
     if video.kind == "sequence":
         body["fps"] = float(video.rate)
     if video.deinterlaced:
@@ -26,13 +26,28 @@ def recipe_of(project: Project, clip: str, put: Put) -> tuple[dict[str, Any], li
     if (project.masks_by, project.points_by) != ("auto", "auto"):
         body["tracker"] = [name for name in (project.masks_by, project.points_by) if name != "auto"]
     body["subjects"] = [_subject(project, subject, put) for subject in project.subjects]
-    inside = [anchor for anchor in edit.approved if anchor.frame in project.range]
-    body["anchors"] = [_anchor(anchor, put) for anchor in inside]
+    body["edits"] = [_edit(project, edit, put) for edit in project.edits]
+    return body, _left_out(project)
+
+
+def _edit(project: Project, edit: Edit, put: Put) -> dict[str, Any]:
     told = {name: getattr(edit, name) for name in ("source_prompt", "target_prompt", "instruction") if getattr(edit, name)}
     words = {"target_words": list(edit.target_words)} if edit.target_words else {}
     subjects = {} if edit.subjects is None else {"subjects": list(edit.subjects)}
-    body["edit"] = {"method": edit.method, "config": dict(edit.config), **told, **words, **subjects}
-    return body, _left_out(project)
+    parts = [{"range": [one.start, one.stop], "method": one.method, "config": dict(one.config)} for one in edit.by_segment]
+    anchors = [_anchor(anchor, edit, put) for anchor in edit.approved if anchor.frame in project.range]
+    return {
+        "name": edit.name,
+        "on": edit.on,
+        "seed": edit.seed,
+        "method": edit.method,
+        "config": dict(edit.config),
+        **told,
+        **words,
+        **subjects,
+        **({"segments": parts} if parts else {}),
+        "anchors": anchors,
+    }
 
 
 def _subject(project: Project, subject: Subject, put: Put) -> dict[str, Any]:
@@ -40,10 +55,14 @@ def _subject(project: Project, subject: Subject, put: Put) -> dict[str, Any]:
     one: dict[str, Any] = {"id": subject.id, "name": subject.name, "feather": subject.feather, "grow": subject.grow}
     if marked:
         one["keyframes"] = [_keyframe(key, put) for key in marked]
-    points = [[list(spot) if not spot.seen else list(spot)[:3] for spot in point.spots] for point in subject.track_points]
-    if points:
-        one["track_points"] = [{"spots": spots} for spots in points]
+    points = [[_spot(spot) for spot in point.spots if spot.frame in project.range] for point in subject.track_points]
+    if any(points):
+        one["track_points"] = [{"spots": spots} for spots in points if spots]
     return one
+
+
+def _spot(spot: Spot) -> list[Any]:
+    return list(spot) if not spot.seen else [spot.frame, spot.x, spot.y]
 
 
 def _keyframe(key: Keyframe, put: Put) -> dict[str, Any]:
@@ -52,18 +71,16 @@ def _keyframe(key: Keyframe, put: Put) -> dict[str, Any]:
     return {"frame": key.frame, "mask": name, **({"locked": True} if key.locked else {})}
 
 
-def _anchor(anchor: Anchor, put: Put) -> dict[str, Any]:
-    name, take = f"anchors/{anchor.frame:05d}.png", anchor.take
+def _anchor(anchor: Anchor, edit: Edit, put: Put) -> dict[str, Any]:
+    name, take = f"anchors/{edit.id}/{anchor.frame:05d}.png", anchor.take
     put(name, anchor.chosen or "")
     return {"frame": anchor.frame, "image": name, "seed": take.seed if take else 0}
 
 
 def _left_out(project: Project) -> list[str]:
     said = []
-    if len(project.edits) > 1:
-        said.append(f"The recipe holds the edit “{project.edit.name}”; it has no place for the other {len(project.edits) - 1}.")
-    if project.edit.tokens:
+    if any(edit.tokens for edit in project.edits):
         said.append("The recipe has no place for anchor tokens that were dragged or deleted.")
-    if any(anchor.frame not in project.range for anchor in project.edit.approved):
+    if any(anchor.frame not in project.range for edit in project.edits for anchor in edit.approved):
         said.append("Anchors outside the in–out range are not in the recipe.")
     return said

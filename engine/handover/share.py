@@ -25,6 +25,7 @@ from engine.media.writer import write_clip
 from engine.progress import Progress
 from engine.rendering import outputs
 from engine.rendering.material import Material
+from engine.rendering.render import RenderReport, report_of
 from engine.store.clips import find_clip
 
 WIPE, SHEET, RECIPE, MASKS, TRACKS, TIMELINE = (
@@ -53,7 +54,7 @@ To make the edit again, put the clip “{clip}” beside recipe.json and run:  p
 {remarks}"""
 
 
-def write_share(material: Material, out: Path, progress: Progress, report: dict[str, Any]) -> list[str]:
+def write_share(material: Material, out: Path, progress: Progress) -> list[str]:
     """Writes the package of the project's range; every segment must be rendered. Returns remarks.
 
     Raises:
@@ -73,7 +74,9 @@ def write_share(material: Material, out: Path, progress: Progress, report: dict[
         if any(subject.track_points for subject in material.project.subjects):
             outputs.tracks(material, scratch / TRACKS, progress)
         write_otio(material, scratch / TIMELINE, beside=True)
-        _tell(scratch, material.project.name, clip.name, [report, remarks])
+        outputs.report(scratch / "report.json", report_body(material))
+        text = READ_ME.format(name=material.project.name, clip=clip.name, remarks="".join(f"\nNote: {one}\n" for one in remarks))
+        (scratch / "README.txt").write_text(text, encoding="utf-8")
         _pack(scratch, out, progress)
     return remarks
 
@@ -83,11 +86,19 @@ def _put(material: Material, place: Path, key: str) -> None:
     shutil.copyfile(material.objects.path(key), place)
 
 
-def _tell(scratch: Path, name: str, clip: str, said: list[Any]) -> None:
-    report, remarks = said
-    outputs.report(scratch / "report.json", report)
-    text = READ_ME.format(name=name, clip=clip, remarks="".join(f"\nNote: {one}\n" for one in remarks))
-    (scratch / "README.txt").write_text(text, encoding="utf-8")
+def report_body(material: Material) -> dict[str, Any]:
+    """What is measured of the rendered edits, with the names that `--report` gives it."""
+    total = RenderReport()
+    for layer in material.whole.layers:
+        total.add(report_of(layer, [], layer.segments))
+    return {
+        "frames": len(material.project.range),
+        "segments": {"rendered": total.rendered, "reused": total.reused},
+        "outside_mask_max_abs": total.outside_mask_max_abs,
+        "anchor_max_abs": total.anchor_max_abs,
+        "quality": total.quality,
+        "warnings": [*material.project.video.warnings, *total.warnings],
+    }
 
 
 def _pack(folder: Path, out: Path, progress: Progress) -> None:

@@ -24,6 +24,7 @@ from engine.handover.registration import Registration, measure, shifted_back
 from engine.handover.sending import LAYERED, RETURNS, send
 from engine.interchange.openraster import read_openraster
 from engine.media.images import decode_png, encode_png, fit_image, load_pixels, to_rgb
+from engine.rendering.material import Material
 from engine.types import FrameIndex, Take
 
 FOLDER = "painting"
@@ -39,6 +40,8 @@ class Watched:
 
     stem: str
     frame: FrameIndex
+    edit: int = 1
+    """The number of the edit that it belongs to."""
     seen: dict[str, list[int]] = field(default_factory=dict)
     pixels: dict[str, str] = field(default_factory=dict)
     taken: int = 0
@@ -81,7 +84,7 @@ class PaintingWatch:
         with self._lock:
             self._editor.act(acts.add_anchor, "Add anchor", frame=frame)
             sent = send(self._editor, self.folder, frame, key)
-            one = Watched(sent.stem, frame)
+            one = Watched(sent.stem, frame, self._editor.project.edit.id)
             for path in self._files(one):
                 one.seen[path.name] = _mark(path) or []
                 one.pixels[path.name] = _digest(_shown(path, self._editor.picture(frame))[0])
@@ -108,7 +111,7 @@ class PaintingWatch:
         """Takes the picture of another size, scaled to cover the frame and cropped about the middle. Raises EngineError."""
         with self._lock:
             one = self._one(stem, "fit")
-            picture, remarks = _shown(self.folder / one.about, self._editor.picture(one.frame), fit=True)
+            picture, remarks = _shown(self.folder / one.about, self._material(one).picture(one.frame), fit=True)
             name, one.asked, one.about = one.about, "", ""
             return self._take(one, name, picture, remarks)
 
@@ -116,12 +119,12 @@ class PaintingWatch:
         """One more take: the last one moved back to where the frame has it. Raises EngineError."""
         with self._lock:
             one = self._one(stem, "shift")
-            anchor = self._editor.project.edit.anchor_at(one.frame)
+            anchor = self._material(one).project.edit.anchor_at(one.frame)
             old = next((take for take in anchor.takes if take.key == one.about), None) if anchor else None
             if old is None:
                 raise ProjectError("That take is not there any more; save the picture again in the other program.")
             picture = decode_png(self._editor.journal.objects.get(old.key))
-            moved = shifted_back(picture, one.shift, self._editor.picture(one.frame))
+            moved = shifted_back(picture, one.shift, self._material(one).picture(one.frame))
             take = self._add(one, moved, f"{old.label}, moved back", old.config)
             one.asked, one.about, one.said = "", "", "The shift is undone in a take of its own; the shifted one stays beside it."
             self._keep()
@@ -152,9 +155,9 @@ class PaintingWatch:
     def _come_back(self, one: Watched, path: Path, mark: list[int]) -> None:
         one.seen[path.name] = mark
         try:
-            source = self._editor.picture(one.frame)
+            source = self._material(one).picture(one.frame)
             picture, remarks = _shown(path, source)
-        except MediaError as error:  # half written, and not at it any more: the next change is looked at again
+        except (MediaError, ProjectError) as error:  # half written, and not at it any more: the next change is looked at again
             one.said = str(error)
             return self._keep()
         if _mark(path) != mark:  # changed while it was read
@@ -173,7 +176,8 @@ class PaintingWatch:
 
     def _take(self, one: Watched, name: str, picture: np.ndarray, remarks: list[str]) -> Take:
         """Puts the picture on its anchor, and says how it lies on the frame."""
-        found = measure(self._editor.picture(one.frame), picture, self._editor.material.region(one.frame))
+        material = self._material(one)
+        found = measure(material.picture(one.frame), picture, material.region(one.frame))
         one.taken += 1
         label = name if one.taken == 1 else f"{name}, {one.taken}"
         take = self._add(one, picture, label, {"file": name, **_told(found)})
@@ -186,8 +190,15 @@ class PaintingWatch:
 
     def _add(self, one: Watched, picture: np.ndarray, label: str, config: dict[str, Any]) -> Take:
         take = Take(self._editor.journal.objects.put(encode_png(picture)), "painted", label, config=config)
-        self._editor.act(acts.add_take, f"Take on frame {one.frame}", frame=one.frame, take=take)
+        project = self._editor.project
+        changed = acts.add_take(project.on_edit(one.edit), frame=one.frame, take=take).on_edit(project.edit.id)
+        self._editor.commit(changed, f"Take on frame {one.frame}", place=one.frame)
         return take
+
+    def _material(self, one: Watched) -> Material:
+        """Files of the edit that the painting is of. Raises ProjectError when that edit is gone."""
+        material = self._editor.material
+        return material.working_on(material.project.on_edit(one.edit))
 
     # --- the thread and the note --------------------------------------------------------------------------
 

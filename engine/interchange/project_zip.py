@@ -25,7 +25,7 @@ from engine.store.journal import Journal
 
 # What belongs to a project (engine/store/workspace.py); a zip made by hand may hold the cache and exports too: left out.
 WANTED = re.compile(r"^(project\.db(-wal|-shm)?|objects/[0-9a-f]{2}/[0-9a-f]{64}|media/[^/\\]{1,255}(/[^/\\]{1,255})?)$")
-LEFT_OUT = re.compile(r"^(cache|exports|backups)/|/$|^(project\.lock|clips\.json|\.DS_Store)$|^__MACOSX/")
+LEFT_OUT = re.compile(r"^(cache|exports|backups|painting)/|/$|^(project\.lock|clips\.json|\.DS_Store)$|^__MACOSX/")
 OBJECT = re.compile(r"^objects/[0-9a-f]{2}/([0-9a-f]{64})$")
 # Names that some system takes for something else than a file of that name.
 ODD = re.compile(r'[\x00-\x1f<>:"|?*]|(^|/)(\.\.?|.*[. ]|(con|prn|aux|nul|com\d|lpt\d)(\..*)?)(/|$)', re.IGNORECASE)
