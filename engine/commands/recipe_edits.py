@@ -79,7 +79,7 @@ def take_all(editor: Editor, recipe: Recipe, place: int, progress: Progress) -> 
                 takes, said = make_takes(editor.material, frame, [seed], progress)
                 warnings += [f"Anchor {frame}: {sentence}" for sentence in said]
                 editor.method_takes(frame, takes)
-                take = editor.project.edit.anchorat_place(frame).takes[-1]  # type: ignore[union-attr]
+                take = editor.project.edit.anchor_at(frame).takes[-1]  # type: ignore[union-attr]
             else:
                 effect = spec["effect"]
                 kind = {"subject": effect.get("subject"), "over": made.get(frame), "seed": seed}
