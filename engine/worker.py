@@ -23,6 +23,7 @@ from engine.interchange.project_zip import pack_project
 from engine.jobs import DEVICE_FAULT
 from engine.media.writer import ExportSettings
 from engine.progress import Progress, Status
+from engine.rendering.choice import executor_of_jobs
 from engine.rendering.material import Material
 from engine.rendering.render import carry, export, prepare_clip, spans_to_carry
 from engine.rendering.stack import propagate_all, propagate_below, unfinished
@@ -121,10 +122,9 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         frames = sum(len(span.range) for span in spans)
         return {"message": f"Masks carried over {frames} frames." if spans else "All masks are carried already."}
     if kind == "propagate":
-        report = propagate_all(material, progress, near=args.get("near"))
+        report = propagate_all(material, progress, executor_of_jobs(), near=args.get("near"))
         return {"message": f"Segments rendered: {report.rendered}; reused: {report.reused}.", **_certificate(report)}
     if kind == "take":
-        material = material.working_on(material.project.on_edit(args.get("edit", material.project.selected)))
         propagate_below(material, progress)
         made, said = of_order(material, args, progress)
         return {"message": said, "takes": made}
@@ -135,7 +135,7 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         progress.total += len(material.project.range)
         for layer in material.whole.layers:
             layer.drop_damaged(layer.segments)
-        certificate = _certificate(propagate_all(material, progress)) if unfinished(material) else {}
+        certificate = _certificate(propagate_all(material, progress, executor_of_jobs())) if unfinished(material) else {}
         warnings = export(material, out, ExportSettings(args["codec"], args.get("quality")), progress)
         return {"message": " ".join([f"Wrote {out.name}.", *warnings]), "file": out.name, **certificate}
     if kind == "handover":
@@ -148,7 +148,7 @@ def _hand_over(material: Material, order: dict[str, Any], progress: Progress) ->
     out, form = Path(order["args"]["out"]), FORMS[order["args"]["form"]]
     if not (order.get("attempts") and out.exists()):
         if form.renders and unfinished(material):
-            propagate_all(material, progress)
+            propagate_all(material, progress, executor_of_jobs())
         remarks = hand_over(material.again(), out, form, progress)
         return {"message": " ".join([f"Wrote {out.name}.", *remarks]), "file": out.name}
     return {"message": f"Wrote {out.name}.", "file": out.name}

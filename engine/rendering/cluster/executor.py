@@ -313,8 +313,8 @@ class _Run:
 
 
 def uses_models(material: Material) -> bool:
-    """Whether the edit's method works with a model: then it gains by a GPU, or by several cores for each worker."""
-    return bool(card(material.project.edit.method).texts)
+    """Whether some of it is made by a model: then a worker gains by a GPU, or by several cores."""
+    return any(card(material.of(segment).project.edit.method).texts for segment in material.segments)
 
 
 def _threads(material: Material) -> int:
@@ -336,6 +336,7 @@ def _order(material: Material, witness: Path) -> Order:
         mark=mark_of(clip),
         device="cpu" if chosen_device() == "cpu" else "",
         threads=_threads(material),
+        window=material.window,
     )
 
 

@@ -20,7 +20,6 @@ from engine.document.project import to_json
 from engine.errors import MediaError
 from engine.media.sequence import find_stills
 from engine.rendering.material import Material
-from engine.rendering.segments import shared_key, shots
 from engine.store.clips import find_clip
 from engine.store.workspace import Workspace
 
@@ -72,8 +71,10 @@ def needed(material: Material, masks: Iterable[str]) -> dict[str, Path]:
     workspace, digest = material.workspace, material.project.video.digest
     folders = [workspace.pack(digest), workspace.motion(digest), *(workspace.masks(key) for key in masks)]
     folders += sorted(workspace.points("any").parent.glob("*"))
-    for shot in shots(material.project, material.cuts):
-        folders.append(workspace.prepared(shared_key(material.project, material.cuts, shot)))
+    for layer in material.layers:
+        made = [workspace.segment(layer.key_of(one)) for one in layer.segments if layer is not material]
+        shared = {workspace.prepared(layer.of(one).shared_key(one.shot)) for one in layer.segments}
+        folders += [*made, *sorted(shared)]
     found = {
         path.relative_to(workspace.folder).as_posix(): path
         for folder in folders

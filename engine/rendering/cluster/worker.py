@@ -36,6 +36,7 @@ from engine.store.cache import DEFAULT_CACHE_GB, limit_cache
 from engine.store.clips import mark_of
 from engine.store.entries import discard, is_whole
 from engine.store.workspace import SCRATCH, Workspace, sweep_parts, touch
+from engine.types import FrameRange
 
 INCOMING = ".in-"  # how a segment is called in the project's cache until all of it is there
 MADE = ("data", "index", "done.json")  # the files of a segment; the last one says that it is whole
@@ -53,6 +54,7 @@ class Order:
     """What the clip's file looks like (engine/store/clips.py)."""
     device: str
     threads: int
+    window: FrameRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +70,15 @@ class Hello:
 
 
 class Rendering(Workspace):
-    """A project's folder, read as it is; segments are rendered into, and working files kept in, the node's own one."""
+    """A project's folder, read as it is. The segment in work, `making`, and working files are in the node's own folder."""
 
     def __init__(self, folder: Path, own: Path) -> None:
         super().__init__(folder)
         self._own = Workspace(own)
-        self.made = own / "made"
+        self.making = ""
 
     def segment(self, key: str) -> Path:
-        return self.made / key
+        return self._own.folder / "made" / key if key == self.making else super().segment(key)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -98,6 +100,7 @@ class Worker:
         limit_cache([self._root], DEFAULT_CACHE_GB * 10**9)
         self._shared = _sees(order.folder / order.witness[0], order.witness[1])
         self._has_clip = self._shared and order.clip.exists()
+        self._workspace = Rendering(order.folder if self._shared else self._root, self._own)
         self._material: Material | None = None
         self._done, self._stop = 0, False
 
@@ -156,25 +159,30 @@ class Worker:
             shutil.rmtree(self._own / "made", ignore_errors=True)
 
     def _rendered(self, segment: Segment, step: Step) -> str:
+        workspace = self._workspace
         material = self._material = self._material or self._open()
         key = material.key_of(segment)
-        here = (Workspace(self._order.folder) if self._shared else Workspace(self._root)).segment(key)
+        here = workspace.segment(key)
         if (here / "done.json").exists() and is_whole(here):  # by a run whose driver died
             touch(here)
             return key
-        render_segment(material, segment, step)
-        deliver(material.workspace.segment(key), here)
+        workspace.making = key
+        try:
+            render_segment(material, segment, step)
+            deliver(workspace.segment(key), here)
+        finally:
+            workspace.making = ""
         return key
 
     def _open(self) -> Material:
         order, video = self._order, self._order.project.video
-        workspace = Rendering(order.folder if self._shared else self._root, self._own)
         clip, unchanged = order.clip, self._has_clip and mark_of(order.clip) == order.mark
         if not self._has_clip:
             folder = self._root / files.clip_name(video.digest)
             touch(folder)
             clip = folder / order.clip.name if video.kind == "file" else folder
-        return Material(workspace, order.project, lambda: open_video(clip, video, unchanged=unchanged), Backbones())
+        opened = functools.cache(lambda: open_video(clip, video, unchanged=unchanged))
+        return Material(self._workspace, order.project, opened, Backbones(), window=order.window)
 
 
 def _sees(path: Path, text: str) -> bool:
