@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any
 
-from engine import Project, RecipeError, acts, point_acts, token_acts
+from engine import Project, RecipeError, acts, edit_acts, point_acts, token_acts
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,13 @@ ACTIONS: dict[str, Action] = {
     "delete_anchor": _row("Delete anchor", acts.delete_anchor, "frame", key="Delete"),
     "lock_anchor": _row("Lock anchor", acts.lock_anchor, "frame locked", key="L"),
     "delete_take": _row("Delete take", acts.delete_take, "frame key"),
+    "add_edit": _row("Add edit", edit_acts.add_edit, "name"),
+    "remove_edit": _row("Remove edit", edit_acts.remove_edit, "edit"),
+    "rename_edit": _row("Rename edit", edit_acts.rename_edit, "edit name", merge=("edit",)),
+    "move_edit": _row("Move edit", edit_acts.move_edit, "edit to"),
+    "switch_edit": _row("Switch edit on or off", edit_acts.switch_edit, "edit on"),
+    "aim_edit": _row("What the edit changes", edit_acts.aim_edit, "subjects"),
+    "clear_segment_method": _row("Method of a segment", edit_acts.clear_segment_method, "start stop"),
     "set_range": _row("Set range", acts.set_range, "start stop", key="I O", merge=()),
     "rename": _row("Rename", acts.rename, "name", merge=("name",)),
 }
@@ -78,7 +85,14 @@ def checked(name: str, args: dict[str, Any]) -> tuple[Action, dict[str, Any]]:
     return action, args
 
 
-OWN_ACTS = {"undo": (), "redo": (), "select_subject": ("subject",), "choose_take": ("frame", "key")}
+OWN_ACTS = {
+    "undo": (),
+    "redo": (),
+    "select_subject": ("subject",),
+    "choose_take": ("frame", "key"),
+    "select_edit": ("edit",),
+    "set_segment_method": ("start", "stop", "method", "config"),
+}
 """Acts that are no pure function of the document, with their arguments; they are carried out by app/session.py."""
 
 

@@ -249,7 +249,10 @@ def _frame(session: Session, request: Request, body: dict[str, Any]) -> Response
 
 
 def _edited(session: Session, request: Request, body: dict[str, Any]) -> Response:
-    jpeg = session.viewer.edited_jpeg(session.material, _frame_number(session, request))
+    """A frame with the edits up to the one that is worked on; `below`: without that one."""
+    material = session.material
+    below = material.below if "below" in request.query_params else None
+    jpeg = session.viewer.edited_jpeg(below or material, _frame_number(session, request))
     if jpeg is None:
         raise NotHere("This frame is not rendered yet.")
     return Response(jpeg, media_type="image/jpeg", headers=FOR_EVER if "v" in request.query_params else FRESH)

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.actions import OWN_ACTS, check_own_act, checked
 from app.reviewing import Reviewing
+from app.stack import below_view
 from app.view import doubt_view, segments_view, view_of
 from engine import (
     AnotherClip,
@@ -132,6 +133,10 @@ class Session:
             self._subject = self.editor.project.subject(args["subject"]).id
         elif name == "choose_take":
             self.editor.approve(args["frame"], args["key"])
+        elif name == "select_edit":
+            self.editor.select_edit(args["edit"])
+        elif name == "set_segment_method":
+            self.editor.set_segment_method(**args)
         else:
             self._act(name, args, gesture)
         self.carry_soon()
@@ -174,7 +179,7 @@ class Session:
             one["instant"] = {"proper": self.instant.proper(one["key"])} if shown else None
         waiting = [job.view() for job in self.jobs.queued(self.editor.journal)]
         more = {"review": self.review.key(material, self.instant), "queue": waiting}
-        return {"segments": segments, "doubt": doubt_view(self.doubt), **more}
+        return {"segments": segments, "below": below_view(material), "doubt": doubt_view(self.doubt), **more}
 
     @property
     def doubt(self) -> Overview:

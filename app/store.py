@@ -178,7 +178,7 @@ class SessionStore:
         """Puts the takes that a worker has made on their anchor, in the project as it is by now."""
         session = self.session_of(job)
         if job.kind == "take" and session is not None:
-            session.editor.method_takes(job.args["frame"], job.result["takes"])
+            session.editor.method_takes(job.args["frame"], job.result["takes"], job.document.get("selected"))
 
     def job_ended(self, job: Job) -> None:
         session = self.session_of(job)

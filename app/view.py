@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.stack import edits_view
 from engine import Job, MaskSpan, Material, Overview, Project, Segment, found_tokens, tracks_key
 
 
@@ -28,6 +29,7 @@ def view_of(identity: str, rev: int, material: Material, labels: tuple[str | Non
         "pack": pack_view(material),
         "subject": subject,
         "subjects": [_subject_view(material, one.id) for one in project.subjects],
+        **edits_view(material),
         "anchors": [_anchor_view(anchor) for anchor in project.edit.anchors],
         "tokens": _tokens_view(material),
         "can_undo": undo is not None,
@@ -125,6 +127,7 @@ def segments_view(material: Material, job: Job | None) -> list[dict[str, Any]]:
                 "stop": segment.stop,
                 "state": state,
                 "key": material.key_of(segment),
+                "method": None if material.of(segment) is material else material.of(segment).project.edit.method,
                 "stale": not done and material.was_rendered(segment),
                 "frames": [[segment.start, segment.stop]] if done else frames,
             }

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.device import choose_device, chosen_device, devices
-    from engine.document import acts, point_acts, token_acts
+    from engine.document import acts, edit_acts, point_acts, token_acts
     from engine.document.project import Project
     from engine.editor import Editor, OutsideRegion
-    from engine.effects import EFFECTS
+    from engine.effects import EFFECTS, picture_fields
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
     from engine.handover.forms import FORMS as HANDOVER_FORMS
     from engine.handover.jobs_in import import_job, is_job, take_markers
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from engine.rendering.material import Material
     from engine.rendering.render import dirty_segments, spans_to_carry
     from engine.rendering.segments import MaskSpan
+    from engine.rendering.stack import finished_below
     from engine.rendering.token_view import found_tokens
     from engine.rendering.trails import points_to_follow, track_values, tracks_key
     from engine.review.estimate import Estimate, estimate_of
@@ -51,11 +52,13 @@ if TYPE_CHECKING:
     from engine.store.projects import Summary, copy_project, last_change, poster_of, summary_of
     from engine.store.workspace import sweep_parts
     from engine.tracking.choice import MASK_TRACKERS, POINT_TRACKERS
+    from engine.types import Edit
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
 
 _HOME = {  # name -> module; module:other name there; module: for the module itself
     "DEFAULT_CACHE_GB": "engine.store.cache",
     "EFFECTS": "engine.effects",
+    "picture_fields": "engine.effects",
     "FORMATS": "engine.media.formats",
     "MASK_TRACKERS": "engine.tracking.choice",
     "HANDOVER_FORMS": "engine.handover.forms:FORMS",
@@ -65,6 +68,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "SEGMENTERS_BY_MODELS": "engine.segmentation:BY_MODELS",
     "AnotherClip": "engine.store.clips",
     "BackupClock": "engine.store.backups",
+    "Edit": "engine.types",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
     "Estimate": "engine.review.estimate",
@@ -132,6 +136,8 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "sweep_parts": "engine.store.workspace",
     "take_thumbnail": "engine.sheet",
     "token_acts": "engine.document.token_acts:",
+    "edit_acts": "engine.document.edit_acts:",
+    "finished_below": "engine.rendering.stack",
     "track_values": "engine.rendering.trails",
     "tracks_key": "engine.rendering.trails",
 }
@@ -148,6 +154,7 @@ __all__ = [
     "SEGMENTERS_BY_MODELS",
     "AnotherClip",
     "BackupClock",
+    "Edit",
     "Editor",
     "EngineError",
     "Estimate",
@@ -185,9 +192,11 @@ __all__ = [
     "devices",
     "dirty_segments",
     "draw_sample",
+    "edit_acts",
     "estimate_of",
     "estimate_sentences",
     "find_clip",
+    "finished_below",
     "found_tokens",
     "import_job",
     "import_project",
@@ -204,6 +213,7 @@ __all__ = [
     "point_acts",
     "points_to_follow",
     "poster_of",
+    "picture_fields",
     "read_image",
     "read_mask",
     "review_of",

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from engine.composite import clip_to_region, outside_difference, region_of_difference
-from engine.document import acts
+from engine.document import acts, edit_acts
 from engine.document.project import Project
 from engine.editing.marking import Marking
-from engine.effects import apply_effect
+from engine.effects import apply_effect, checked_config
 from engine.errors import MediaError, ProjectError
 from engine.media.images import decode_png, encode_png, fit_image
+from engine.methods import card
+from engine.rendering.nearby import nearby_of
 from engine.types import FrameIndex, Take
 
 CODEC_NOISE = 2  # levels; smaller differences outside the region are no edit
@@ -52,7 +54,7 @@ class Editor(Marking):
             if not region.any():
                 raise ProjectError(self._no_mask(frame, subject))
             below = decode_png(self._take_picture(over)) if over else self.picture(frame)
-            image = apply_effect(name, below, region, config)
+            image = apply_effect(name, below, region, config, nearby_of(self.material, frame, subject))
             on = {key: value for key, value in (("subject", subject), ("over", over)) if value is not None}
             return self._add_take(frame, image, Take("", "effect", name, seed, {"effect": name, **config, **on}))
 
@@ -98,14 +100,30 @@ class Editor(Marking):
                 raise ProjectError("Nothing is painted yet: paint on the frame, then keep it as a take.")
             return self._add_take(frame, image, Take("", "painted", "Painted"))
 
-    def method_takes(self, frame: FrameIndex, made: list[dict[str, Any]]) -> Project:
-        """Takes that a method made in another process: their pictures are stored; `made` says key, label, seed and config."""
+    def method_takes(self, frame: FrameIndex, made: list[dict[str, Any]], edit: int | None = None) -> Project:
+        """Takes that a method made in another process: their pictures are stored; `made` says key, label, seed and config.
+        They belong to `edit`, or to the edit that is worked on."""
         with self._lock:
-            project = self.project
+            worked_on = self.project.selected
+            project = self.project if edit is None else self.project.on_edit(edit)
             for one in made:
                 take = Take(one["key"], one.get("source", "method"), one["label"], one["seed"], one["config"])
                 project = acts.add_take(project, frame=one.get("frame", frame), take=take)
-            return self.commit(project, f"Takes on frame {frame}", place=frame)
+            return self.commit(replace(project, selected=worked_on), f"Takes on frame {frame}", place=frame)
+
+    def set_segment_method(
+        self, start: FrameIndex, stop: FrameIndex, method: str, config: dict[str, Any] | None = None
+    ) -> Project:
+        """Another method for the frames [start, stop) between two anchors of the edit.
+
+        Raises:
+            MethodError: there is no such method.
+            RecipeError: a wrong setting, or frames that the clip does not have.
+        """
+        given = dict(config or {})
+        checked_config(card(method).Config, given, f"the settings of {card(method).title}")
+        named: dict[str, Any] = {"start": start, "stop": stop, "method": method, "config": given}
+        return self.act(edit_acts.set_segment_method, "Method of a segment", **named)
 
     def _take_picture(self, key: str) -> bytes:
         """The stored picture of a take of this project. Other objects (masks) are none."""

@@ -44,15 +44,10 @@ class Viewer:
         return _jpeg(_fit(self._decoded(frame), view_size(self._video.size)))
 
     def edited_jpeg(self, material: Material, frame: FrameIndex) -> bytes | None:
-        """A rendered frame at pack size; None where it is not rendered yet.
-
-        The patch is laid over the pack's picture: no decoding of the clip, so the edit plays.
-        """
-        segment = material.segment_at(frame)
-        if segment is None:
+        """A rendered frame at pack size, with the edits below; None where one of them is not rendered yet."""
+        if material.shows_clip(frame):
             return self.source_jpeg(material, frame)
-        entry = material.rendered(segment)
-        if entry is None or frame not in entry:
+        if not material.is_finished(frame):
             return None
         edited = material.edited(frame, self._decoded(frame))
         return None if edited is None else _jpeg(_fit(edited, view_size(self._video.size)))

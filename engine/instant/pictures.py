@@ -66,10 +66,16 @@ class Proxies:
     def source(self, frame: FrameIndex) -> np.ndarray:
         """(h, w, 3) uint8."""
         if frame not in self._sources:
-            self._sources[frame] = self.small(self.pack.rgb(frame))
+            self._sources[frame] = self.small(self._edited_below(frame))
             if len(self._sources) > KEPT:
                 self._sources.popitem(last=False)
         return self._sources[frame]
+
+    def _edited_below(self, frame: FrameIndex) -> np.ndarray:
+        """The pack's picture; over other edits their result, as far as they are rendered."""
+        below = self.material.below
+        found = None if below is None or below.shows_clip(frame) else below.edited(frame)
+        return self.pack.rgb(frame) if found is None else found
 
     def region(self, frame: FrameIndex) -> np.ndarray | None:
         """(h, w) uint8: the edit region from the subjects' masks; None where one is not carried to the frame yet."""
@@ -101,7 +107,7 @@ class Proxies:
         return self._layers[anchor]
 
     def take(self, anchor: FrameIndex) -> np.ndarray:
-        """(h, w, 3) uint8."""
+        """(h, w, 3) uint8. Raises MediaError where the edits below are not rendered on the anchor yet."""
         return self.small(self.material.take(anchor))
 
     def get(self, frame: FrameIndex) -> np.ndarray:
@@ -136,6 +142,11 @@ class QuickPictures:
         right = min((anchor for anchor in anchors if anchor > frame), default=None)
         start = shot.start if left is None else left
         return Segment(0, start, shot.stop if right is None else right, left, right, shot)
+
+    def stretch(self, start: FrameIndex, last: FrameIndex) -> Segment | None:
+        """Two frames and all between them, whatever anchors there are; None where they do not lie in one shot."""
+        shot = next((one for one in self._shots if start in one and last in one), None)
+        return None if shot is None else Segment(0, start, last + 1, None, None, shot)
 
     def rough(self, frame: FrameIndex) -> np.ndarray | None:
         """(h, w, 3) uint8 of a frame, from its nearest anchors; None where there is none in its shot."""
@@ -235,10 +246,11 @@ class QuickPictures:
                 measures.setdefault(frame, {}).update(noted)
 
             context = Context(step, edit.seed, scratch, scratch, _no_model, note)
-            shot = self._shot(around)
+            shot = self.shot(around)
             yield chosen.render(shot, around, chosen.prepare(shot, config, context), context)
 
-    def _shot(self, around: Segment) -> Shot:
+    def shot(self, around: Segment) -> Shot:
+        """What the motion method sees of the pictures here."""
         return Shot(
             frames=self.proxies,
             steps=self.material.steps,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from engine.methods import card
 from engine.methods.base import Segment
 from engine.progress import Progress
@@ -50,6 +52,19 @@ def unfinished(material: Material) -> list[tuple[Material, list[Segment]]]:
     """Every edit that is on, from the lowest up, with those of its segments that are not rendered yet, where it has any."""
     found = [(layer, dirty_segments(layer)) for layer in material.whole.layers]
     return [(layer, dirty) for layer, dirty in found if dirty]
+
+
+def finished_below(material: Material) -> list[FrameRange]:
+    """Frames that lower edits change and on which all of these are rendered, as ranges in order."""
+    frames = material.project.video.frames
+    changed, open_ = np.zeros(frames + 1, bool), np.zeros(frames + 1, bool)
+    for layer in material.below.layers if material.below else ():
+        for one in layer.segments:
+            changed[one.start : one.stop] = True
+            if not layer.is_done(one):
+                open_[one.start : one.stop] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], changed & ~open_]).astype(np.int8)))
+    return [FrameRange(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def needed(material: Material, segments: list[Segment] | None) -> Iterator[tuple[Material, list[Segment]]]:
