@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OLDEST = (3, 11)
 
 USAGE = """\
-usage: python launch.py [CLIP or PROJECT] [--port N] [--no-browser]
+usage: python launch.py [CLIP or PROJECT] [--port N] [--no-browser] [--mcp]
        python launch.py --host ADDRESS --auth-file FILE --tls-cert FILE --tls-key FILE
        python launch.py VERB [arguments]
 

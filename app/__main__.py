@@ -51,6 +51,7 @@ def serve(options: argparse.Namespace, home: Path) -> int:
     """Builds the page, serves it until a signal comes."""
     # Imported here: a wrong option is answered at once, and the settings above come first.
     from app.layout import build_page
+    from app.mcp import PATH
     from app.people import People, store_of_asking
     from app.serving import ServingError, serving
     from engine import EngineError
@@ -71,7 +72,7 @@ def serve(options: argparse.Namespace, home: Path) -> int:
     page = build_page(store, first)
     page.queue(max_size=256, default_concurrency_limit=None, api_open=False)
     try:
-        _launch(page, store, reached)
+        _launch(page, store, reached, options.mcp)
     except OSError:
         print(f"Port {options.port} is taken; give another with --port, or close what uses it.", file=sys.stderr)
         people.close()
@@ -79,6 +80,8 @@ def serve(options: argparse.Namespace, home: Path) -> int:
     reached.uploads.start()
     address = reached.address + (f"?project={first.id}" if first else "")
     print(f"Anchorline is at {address}", flush=True)
+    if options.mcp:
+        print(f"Its MCP server is at {reached.address}{PATH}", flush=True)
     if not options.no_browser:
         webbrowser.open(address)
     return _wait(people, page)
@@ -88,7 +91,7 @@ def _first(store: SessionStore, what: str | None) -> Session:
     return store.open(Path(what).expanduser()) if what else store.sample()
 
 
-def _launch(page: gr.Blocks, store: SessionStore, reached: Serving) -> None:
+def _launch(page: gr.Blocks, store: SessionStore, reached: Serving, mcp: bool) -> None:
     """Raises OSError when the port is taken."""
     from starlette.middleware import Middleware
     from starlette.routing import Mount
@@ -110,7 +113,7 @@ def _launch(page: gr.Blocks, store: SessionStore, reached: Serving) -> None:
         strict_cors=True,
         state_session_capacity=64,
         run_history=False,
-        mcp_server=False,
+        mcp_server=mcp,
         footer_links=[],
         enable_monitoring=False,
         css_paths=[ASSETS / "page.css", ASSETS / "who.css"],

@@ -127,9 +127,9 @@ class Handlers:
 
 
 def endpoint(name: str = "", show_progress: str = "hidden") -> dict[str, Any]:
-    """Options of every listener: several at once (the session has its own lock); listed by name only where it has one."""
-    listed = {"api_name": name} if name else {"api_visibility": "private"}
-    return {"show_progress": show_progress, "concurrency_limit": None, **listed}
+    """Options of every listener of the page: several at once (the session has its own lock), out of reach of clients, which
+    have endpoints of their own (app/endpoints.py). `name` says in the page's code what the listener does."""
+    return {"show_progress": show_progress, "concurrency_limit": None, "api_visibility": "private"}
 
 
 def _mark(session: Session) -> str:

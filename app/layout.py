@@ -15,7 +15,7 @@ from app.canvas import EditorCanvas, Timeline
 from app.controls import listed
 from app.endpoints import add_endpoints
 from app.handlers import Handlers, endpoint, said
-from app.panels import anchors, check, export, models, painting, project, propagate, source, subjects, who
+from app.panels import anchors, check, edits, export, models, painting, project, propagate, source, subjects, who
 from app.panels.fields import chosen_values
 from app.session import Session
 from app.store import SessionStore
@@ -46,6 +46,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
             with gr.Column(scale=5, min_width=420, elem_id="centre"):
                 canvas = EditorCanvas(elem_id="canvas")
             with gr.Column(scale=0, min_width=360, elem_id="right"):
+                edits.build()
                 with gr.Tabs(elem_id="tabs"):
                     with gr.Tab("Mark"):
                         of_subjects = subjects.build()
@@ -74,6 +75,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
         _wire_anchors(handlers, of_anchors.parts)
         painting.wire(handlers, of_painting.parts)
         _wire_work(handlers, of_propagate.parts, of_export.parts)
+        check.wire(handlers, of_check.parts)
         _wire_project(handlers, of_project.parts)
         _wire_models(handlers, of_models.parts)
         _wire_page(page, handlers, canvas, first, setup)

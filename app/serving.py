@@ -12,6 +12,7 @@ from app.accounts import AccountError, Accounts
 from app.belongings import Belongings
 from app.guard import Rules
 from app.login import Door
+from app.mcp import mcp_refusal
 from app.uploads import Uploads, bytes_in
 from engine import EngineError, ProjectError
 
@@ -61,6 +62,9 @@ def serving(options: argparse.Namespace, home: Path) -> Serving:
     beyond = options.host not in LOOPBACK or bool(options.name or options.proxy)
     if beyond and not options.auth_file:
         raise ServingError(NEEDS_LOGIN)
+    refused = mcp_refusal(beyond=beyond or bool(options.auth_file)) if options.mcp else ""
+    if refused:
+        raise ServingError(refused)
     launch = _tls(options)
     if options.host not in LOOPBACK and not (launch or options.proxy or options.insecure_http):
         raise ServingError(NEEDS_TLS)
