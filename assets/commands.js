@@ -91,6 +91,13 @@ export const COMMANDS = {
     if (gone) editor.notices.say(`Removed ${subject.name}; ${editor.keymap.keyText("undo") || "Undo"} brings it back.`);
   },
 
+  stepEdit: (editor, way) => editor.edits?.step(way),
+  switchEdit: (editor) => editor.edits?.switch(),
+  addEdit: (editor) => editor.edits?.add(),
+  renameEdit: (editor) => editor.edits?.rename(),
+  moveEdit: (editor, way) => editor.edits?.move(way),
+  removeEdit: (editor) => editor.edits?.remove(),
+
   addAnchor(editor) {
     if (!editor.anchor()) return editor.act("add_anchor", { frame: editor.want });
     editor.select({ kind: "anchor", frame: editor.want });
@@ -105,12 +112,19 @@ export const COMMANDS = {
   },
   deleteSelected: (editor) => editor.marking.deleteSelected(),
 
-  mode: (editor, mode) => editor.setMode(mode === "wipe" && editor.mode === "wipe" ? "source" : mode),
+  mode: (editor, mode) => editor.setMode(["wipe", "flicker"].includes(mode) && editor.mode === mode ? "source" : mode),
   wipe(editor, share) {
     editor.set({ wipe: clamp(editor.wipe + share, 0, 1) });
     return editor.mode === "wipe" ? editor.redraw() : editor.setMode("wipe");
   },
   pan: (editor, to) => editor.stage.pan(PAN[to][0] * PAN_STEP, PAN[to][1] * PAN_STEP),
+  holdSource: (editor, _, event) => editor.compare.holdBy(event),
+  onion: (editor) => editor.compare.onion.toggle(),
+  sheet: (editor) => editor.sheet.toggle(),
+  async sheetDo(editor, name) {
+    if (!editor.sheet.isOpen) await editor.sheet.open();
+    return editor.sheet[name]();
+  },
   toggleMasks: (editor) => editor.set({ showMasks: !editor.showMasks }),
   zoom: (editor, factor) => editor.stage.zoom(factor),
   zoomFit: (editor) => editor.stage.fitPicture(),

@@ -32,5 +32,10 @@ export const ICONS = {
   add: "M8 3v10M3 8h10",
   keep: "M3 8.5l3.5 3.5L13 4.5",
   find: "M7 2.5a4.5 4.5 0 100 9 4.5 4.5 0 000-9M10.3 10.3L14 14",
+  sheet: "M2 3h5v4H2zM9 3h5v4H9zM2 9h5v4H2zM9 9h5v4H9z",
+  onion: "M6.5 3.5a4.5 4.5 0 100 9 4.5 4.5 0 000-9zM9.5 3.5a4.5 4.5 0 110 9",
   close: "M4 4l8 8M12 4l-8 8",
+  up: "M8 13V3M4 7l4-4 4 4",
+  down: "M8 3v10M4 9l4 4 4-4",
+  rename: "M3 13l.7-3L11 2.7l2.3 2.3L6 12.3zM9.5 4.2l2.3 2.3",
 };

@@ -6,6 +6,7 @@ import { Latest } from "./preview.js";
 export const REMARKS = {
   none: "Not rendered yet: this is the source",
   preview: "Preview: Propagate makes the real one",
+  below: "This edit is not rendered here yet: this is the result of those below",
 };
 
 const AGAIN_MS = 700; // after which a preview that was not there is asked for again

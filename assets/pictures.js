@@ -15,20 +15,26 @@ export function shownTake(anchor) {
 export const holds = (ranges, frame) => ranges.some(([start, stop]) => frame >= start && frame < stop);
 
 /**
- * Where the edited picture of a frame is: {kind: "take"|"rendered"|"preview", path}, or null while there is none.
+ * Where the edited picture of a frame is: {kind: "take"|"rendered"|"preview"|"below", path}, or null while there is none.
  * A preview is small, rough at first, and may not be there: it is shown when it has come, never waited for.
  */
 export function editedAt(view, frame) {
   const take = shownTake(view.anchors.find((anchor) => anchor.frame === frame));
   if (take) return { kind: "take", path: `object/${take.key}.png` };
   const segment = view.segments.find((one) => frame >= one.start && frame < one.stop);
-  if (!segment) return null;
+  if (!segment) return belowAt(view, frame);
   const version = encodeURIComponent(segment.key);
   if (holds(segment.frames, frame)) return { kind: "rendered", path: `edited/${frame}.jpg?v=${version}` };
-  if (!segment.instant) return null;
+  if (!segment.instant) return belowAt(view, frame);
   const rough = `instant/${frame}.jpg?v=${version}&proper=0`;
   const proper = holds(segment.instant.proper, frame);
   return { kind: "preview", path: proper ? rough.replace(/0$/, "1") : rough, rough };
+}
+
+/** Where the result of the edits below the one that is worked on is, or null. */
+export function belowAt(view, frame) {
+  if (!view.below || !holds(view.below.ranges, frame)) return null;
+  return { kind: "below", path: `edited/${frame}.jpg?below&v=${view.below.key}` };
 }
 
 export class Pictures {
@@ -48,7 +54,7 @@ export class Pictures {
   /** What `mode` needs for `frame`: {source: boolean, edited: place | null}. */
   needs(view, frame, mode) {
     const place = mode === "source" ? null : editedAt(view, frame);
-    const edited = place?.kind === "preview" ? this.#come(place) : place;
+    const edited = place?.kind === "preview" ? (this.#come(place) ?? belowAt(view, frame)) : place;
     return { source: mode !== "edited" || edited === null, edited };
   }
 
