@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.session import Session
-from engine import RecipeError
+from engine import RecipeError, report_body, report_page
 
 FRESH = {"Cache-Control": "no-cache"}
 MAX_BODY = 4096
@@ -21,6 +23,7 @@ def review_routes(base: str, project: Callable[..., Any]) -> list[Route]:
     """The routes under `base`; `project` makes an endpoint of a handler (app/routes.py)."""
     return [
         Route(f"{base}/review", project(_review)),
+        Route(f"{base}/report.{{kind}}", project(_report)),
         Route(f"{base}/jobs/{{job}}/move", project(_move, most=MAX_BODY), methods=["POST"]),
     ]
 
@@ -30,6 +33,19 @@ def _review(session: Session, request: Request, body: dict[str, Any]) -> Respons
     material, instant = session.material, session.instant
     key = session.review.key(material, instant)
     return JSONResponse({"key": key, **session.review.of(material, instant).as_json()}, headers=FRESH)
+
+
+def _report(session: Session, request: Request, body: dict[str, Any]) -> Response:
+    """The report as it is now, always as a download: a browser must not run what a user named."""
+    kind, material = request.path_params["kind"], session.material
+    if kind not in ("json", "html"):
+        return JSONResponse({"error": "The report can be had as JSON and as HTML."}, 404)
+    review, proved = session.review.of(material, session.instant), session.review.certificate(material, session.instant)
+    told = report_body(material, review, proved)
+    text = json.dumps(told, indent=1) if kind == "json" else report_page(material, told, review)
+    name = f"{re.sub(r'[^A-Za-z0-9.-]+', '_', material.project.name)[:80].strip('._') or 'clip'}-report.{kind}"
+    head = {**FRESH, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type="application/json" if kind == "json" else "text/html", headers=head)
 
 
 def _move(session: Session, request: Request, body: dict[str, Any]) -> Response:

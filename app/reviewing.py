@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 
-from engine import Estimate, InstantPreview, Material, PaceBook, Review, estimate_of, review_of
+from engine import Certificate, Estimate, InstantPreview, Material, PaceBook, Review, certificate_of, estimate_of, review_of
 
 
 class Reviewing:
@@ -15,6 +15,7 @@ class Reviewing:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: tuple[str, Review] | None = None
+        self._proved: tuple[object, Certificate] | None = None
         self._estimate: tuple[object, Estimate] | None = None
 
     @staticmethod
@@ -47,3 +48,11 @@ class Reviewing:
             if self._estimate is None or self._estimate[0] != name:
                 self._estimate = (name, estimate_of(material, book))
             return self._estimate[1]
+
+    def certificate(self, material: Material, instant: InstantPreview) -> Certificate:
+        """What is proved of the rendered files; looked at again when something was rendered or proved."""
+        name = (self.key(material, instant), sorted(material.workspace.segment("any").parent.glob("*/certificate.json")))
+        with self._lock:
+            if self._proved is None or self._proved[0] != name:
+                self._proved = (name, certificate_of(material))
+            return self._proved[1]

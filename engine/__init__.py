@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from engine.rendering.stack import finished_below
     from engine.rendering.token_view import found_tokens
     from engine.rendering.trails import points_to_follow, track_values, tracks_key
+    from engine.review.certificate import Certificate, certificate_of
     from engine.review.estimate import Estimate, estimate_of
     from engine.review.estimate import sentences as estimate_sentences
     from engine.review.pace import PaceBook
     from engine.review.problems import Review, review_of
+    from engine.review.report import page_of as report_page
+    from engine.review.report import report_body
     from engine.sample import draw_sample
     from engine.segmentation import BY_MODELS as SEGMENTERS_BY_MODELS
     from engine.segmentation import segmenter_names
@@ -69,6 +72,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "AnotherClip": "engine.store.clips",
     "BackupClock": "engine.store.backups",
     "Edit": "engine.types",
+    "Certificate": "engine.review.certificate",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
     "Estimate": "engine.review.estimate",
@@ -95,6 +99,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "box_of_words": "engine.segmentation.remote",
     "backups_of": "engine.store.backups",
     "cache_bytes": "engine.store.cache",
+    "certificate_of": "engine.review.certificate",
     "check_file": "engine.media.probe",
     "choose_anchors": "engine.rendering.choosing",
     "choose_device": "engine.device",
@@ -128,6 +133,8 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "poster_of": "engine.store.projects",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
+    "report_body": "engine.review.report",
+    "report_page": "engine.review.report:page_of",
     "review_of": "engine.review.problems",
     "segmenter_names": "engine.segmentation",
     "sound_file": "engine.viewing",
@@ -154,6 +161,7 @@ __all__ = [
     "SEGMENTERS_BY_MODELS",
     "AnotherClip",
     "BackupClock",
+    "Certificate",
     "Edit",
     "Editor",
     "EngineError",
@@ -181,6 +189,7 @@ __all__ = [
     "backups_of",
     "box_of_words",
     "cache_bytes",
+    "certificate_of",
     "check_file",
     "choose_anchors",
     "choose_device",
@@ -210,12 +219,14 @@ __all__ = [
     "mask_png",
     "model_row",
     "overview",
+    "picture_fields",
     "point_acts",
     "points_to_follow",
     "poster_of",
-    "picture_fields",
     "read_image",
     "read_mask",
+    "report_body",
+    "report_page",
     "review_of",
     "segmenter_names",
     "sound_file",

@@ -29,6 +29,7 @@ from engine.rendering.render import carry, export, prepare_clip, spans_to_carry
 from engine.rendering.stack import propagate_all, propagate_below, unfinished
 from engine.rendering.takes import of_order
 from engine.rendering.trails import follow_points
+from engine.review.certificate import certify
 from engine.review.pace import noting
 from engine.store.clips import find_clip
 from engine.store.entries import Damaged
@@ -128,6 +129,9 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         propagate_below(material, progress)
         made, said = of_order(material, args, progress)
         return {"message": said, "takes": made}
+    if kind == "certify":
+        proved = certify(material, progress)
+        return {"message": f"Measured {len(proved.frames)} rendered frames.", "certificate": proved.as_json()}
     if kind == "export":
         out = Path(args["out"])
         if order.get("attempts") and out.exists():  # the name is this job's own: it was finished when the editor died

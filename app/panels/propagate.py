@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +22,7 @@ KINDS = {
     "propagate": "Propagating",
     "take": "Making takes",
     "export": "Exporting",
+    "certify": "Measuring what was rendered",
     "zip": "Zipping the project",
 }
 
@@ -59,8 +61,9 @@ def build() -> Panel:
     def show(session: Session, frame: int) -> list[Any]:
         return [_plan(session)]
 
-    fill = [chosen, *texts.values(), seed, *(control for made in controls.values() for control in made)]
-    asked = {"texts": [*texts.values()], "seed": seed, "count": count, "take": take, "fill": fill}
+    of = gr.State("")  # which edit, as it was then, the controls say
+    fill = [chosen, *texts.values(), seed, *(control for made in controls.values() for control in made), of]
+    asked = {"texts": [*texts.values()], "seed": seed, "count": count, "take": take, "fill": fill, "of": of}
     return Panel([plan], show, {"chosen": chosen, "controls": controls, "run": run, **asked})
 
 
@@ -71,9 +74,21 @@ def filled(parts: dict[str, Any]) -> Callable[[Session], list[Any]]:
         edit = session.editor.project.edit
         texts = [" ".join(edit.target_words) if text == "target_words" else getattr(edit, text) for text in TEXTS]
         configs = [asdict(card.Config(**edit.config) if name == edit.method else card.Config()) for name, card in METHODS.items()]
-        return [edit.method, *texts, edit.seed, *(value for config in configs for value in config.values())]
+        return [edit.method, *texts, edit.seed, *(value for config in configs for value in config.values()), mark_of(session)]
 
     return values
+
+
+def mark_of(session: Session) -> str:
+    """Changes when the controls should be filled again: another edit is worked on, or it is told something else."""
+    edit = session.editor.project.edit
+    said = [edit.method, edit.config, edit.seed, *(getattr(edit, text) for text in TEXTS)]
+    return f"{session.id}:{edit.id}:{json.dumps(said, sort_keys=True)}"
+
+
+def says(mark: str, session: Session) -> bool:
+    """Whether controls that were filled with this mark belong to the edit that is worked on; "" = nobody filled them."""
+    return not mark or mark.split(":")[:2] == mark_of(session).split(":")[:2]
 
 
 def _plan(session: Session) -> str:
@@ -107,6 +122,9 @@ def tell(session: Session, name: str, config: dict[str, Any], said: list[str], s
         words = tuple(word for word in re.split(r"[\s,;]+", texts[text]) if word)
         changes[text] = words if text == "target_words" else " ".join(texts[text].split())
     edit = session.editor.project.edit
+    config_of = METHODS[name].Config
+    if name == edit.method and config_of(**edit.config) == config_of(**config):
+        changes["config"] = edit.config  # what is left out says the same
     if any(getattr(edit, field) != value for field, value in changes.items()):
         session.editor.act(acts.set_edit, "Method", "method", **changes)
 

@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
             "--masks-as", metavar="FORM", choices=FORMS, help=f"how, where the path leaves it open: {', '.join(FORMS)}"
         )
         one.add_argument("--tracks", type=Path, metavar="FILE", help=TRACKS)
-        one.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done and measured")
+        one.add_argument("--report", type=Path, metavar="FILE", help="write what was done and measured: .json, or .html to read")
         one.add_argument("--executor", choices=EXECUTORS, default="serial", help="who renders the segments")
         one.add_argument("--ray-address", metavar="HOST:PORT", default="", help="a Ray cluster; without, Ray on this machine")
         one.add_argument("--force", action="store_true", help="replace an existing OUT")

@@ -40,8 +40,10 @@ from engine.rendering.render import (
 )
 from engine.rendering.segments import describe
 from engine.rendering.stack import needed, propagate_all
+from engine.review.certificate import certify
 from engine.review.estimate import estimate_of
 from engine.review.pace import noting
+from engine.review.report import report_body, write_report
 from engine.types import FrameRange
 
 
@@ -253,7 +255,9 @@ class _Work:
             "warnings": [*self.warnings, *report.warnings],
             "output_sha256": outputs.digest(self.options.out) if self.options.out else None,
         }
-        outputs.report(self.options.report, body)
+        material = self.material.again()
+        proved = report_body(material, certificate=certify(material, self.progress))
+        write_report(self.options.report, material, {**proved, **body})
 
 
 # --- doctor, node and models ------------------------------------------------------------------------------------
