@@ -21,5 +21,5 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--proxy", action="append", default=[], metavar="ADDRESS", help="a reverse proxy in front, by IP address")
     one.add_argument("--insecure-http", action="store_true", help="let users in over plain http")
     one.add_argument("--user-gb", type=float, default=USER_GB, metavar="N", help=f"room of each user; default {USER_GB:g}")
-    one.add_argument("--mcp", action="store_true", help="also be an MCP server: the editor's endpoints as tools, this machine only")
+    one.add_argument("--mcp", action="store_true", help="also be an MCP server, for this machine only")
     return one
