@@ -136,6 +136,7 @@ export const COMMANDS = {
   cancelJob: (editor) => editor.work.cancelJob(),
   control: (editor, name) => editor.controls.use(name),
   palette: (editor) => editor.palette.toggle(),
+  tour: (editor) => editor.tour.start(),
   help: (editor) => editor.help.toggle(),
   escape: (editor) => editor.escape(),
 };

@@ -9,11 +9,12 @@
 import { Announcer } from "./announce.js";
 import { Api } from "./api.js";
 import { COMMANDS } from "./commands.js";
+import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
 import { make } from "./dom.js";
 import { Hand } from "./hand.js";
 import { HelpSheet } from "./help.js";
-import { instantPreview, REMARKS } from "./instant.js";
+import { instantPreview } from "./instant.js";
 import { Keyboard } from "./keyboard.js";
 import { Keymap } from "./keymap.js";
 import { Marking } from "./marking.js";
@@ -31,9 +32,11 @@ import { Review } from "./review.js";
 import { sceneOf } from "./scene.js";
 import { Seeker } from "./seeker.js";
 import { Settings } from "./settings.js";
+import { ContactSheet } from "./sheet.js";
 import { FrameSource } from "./source.js";
 import { Stage } from "./stage.js";
 import { Pointer } from "./tools.js";
+import { Tour } from "./tour.js";
 import { TrackStore } from "./tracks.js";
 import { Work } from "./work.js";
 
@@ -54,6 +57,7 @@ export class Editor extends EventTarget {
     const body = make("div", { class: "al-body" });
     root.append(this.panel.top, body, this.panel.bottom);
     this.stage = new Stage(body, { reserve: () => this.#reserve(), changed: () => this.drawMarks() });
+    this.compare = new Compare(this);
     this.notices = new Notices(body);
     this.playback = new Playback(this);
     this.marking = new Marking(this);
@@ -63,9 +67,9 @@ export class Editor extends EventTarget {
     this.review = new Review(this);
     this.instant = instantPreview(this);
     this.seeker = new Seeker({
-      inMemory: (frame) => this.pictures.inMemory(this.view, frame, this.mode),
-      peek: (frame) => this.pictures.peek(this.view, frame, this.mode),
-      load: (frame) => this.pictures.get(this.view, frame, this.mode),
+      inMemory: (frame) => this.pictures.inMemory(this.view, frame, this.compare.loads),
+      peek: (frame) => this.pictures.peek(this.view, frame, this.compare.loads),
+      load: (frame) => this.pictures.get(this.view, frame, this.compare.loads),
       draw: (frame, pictures) => this.#draw(frame, pictures),
       failed: (frame, error) => this.notices.warn(`Frame ${frame} cannot be shown (${error.message}); try again, or reopen the clip.`),
     });
@@ -75,7 +79,9 @@ export class Editor extends EventTarget {
     this.controls = new Controls(this);
     this.help = new HelpSheet(this);
     this.palette = new Palette(this);
+    this.tour = new Tour(this);
     this.announce = new Announcer(this);
+    this.sheet = new ContactSheet(this);
     this.keyboard = new Keyboard(this);
     this.changed("state");
   }
@@ -226,11 +232,11 @@ export class Editor extends EventTarget {
 
   #draw(frame, pictures) {
     const moved = frame !== this.frame;
-    this.stage.drawPicture(pictures, this.mode, this.wipe);
+    this.stage.drawPicture(pictures, this.compare.draws, this.wipe);
     this.frame = frame;
     this.root.dataset.frame = frame;
     this.root.dataset.edited = pictures.kind;
-    this.stage.remark(this.mode === "source" ? null : (REMARKS[pictures.kind] ?? null));
+    this.stage.remark(this.compare.remark(pictures.kind));
     this.instant.ask(frame);
     Object.assign(this.stats, { frame, draws: this.stats.draws + 1 });
     this.stats.drawn.push(frame);

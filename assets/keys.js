@@ -87,6 +87,7 @@ export const SHORTCUTS = [
   entry("Work", ["Shift+X"], "cancelJob", "Cancel the running job"),
   entry("Work", ["Ctrl+K", "Ctrl+Shift+P"], "palette", "Find a command"),
   entry("Work", ["?", "F1"], "help", "Keys: see and change them"),
+  entry("Work", [], "tour", "The tour: from the sample to a finished clip"),
   entry("Work", ["Escape"], "escape", "Close, or let go of what is being drawn"),
 ];
 

@@ -22,7 +22,7 @@ async function keepKeys(editor) {
 
 /** Builds the editor inside a gr.HTML component whose value is {project, rev, cmd}. */
 export async function mount(element, { trigger, props, watch }) {
-  await loadStyle("editor.css");
+  await Promise.all([loadStyle("editor.css"), loadStyle("compare.css")]);
   const editor = new Editor(element.querySelector(".al-editor"), trigger);
   window.anchorline = editor;
   await keepKeys(editor);
@@ -43,6 +43,7 @@ export async function mount(element, { trigger, props, watch }) {
   watch("value", apply);
   await apply(); // the value may have come before this file did
   document.dispatchEvent(new Event("anchorline:ready"));
+  editor.tour.offer();
 }
 
 /** What Python may ask for: {seek: frame}, {mode: name}, {tool: name}, {say: sentence}. */

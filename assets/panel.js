@@ -21,6 +21,7 @@ const MODES = [
   ["source", "Source"],
   ["edited", "Edited"],
   ["wipe", "Wipe"],
+  ["flicker", "Flicker"],
 ];
 const RADIUS_STEPS = 100; // the size slider is logarithmic, 0.5 to 400 px
 const toSlider = (radius) => Math.round((Math.log(radius / 0.5) / Math.log(800)) * RADIUS_STEPS);
@@ -68,6 +69,7 @@ export class Panel {
       group(
         "",
         this.#command("masks", { icon: "mask", label: "Show masks and marks" }, "toggleMasks"),
+        this.#command("onion", { icon: "onion", label: "Onion skin of the neighbouring anchors" }, "onion"),
         this.#command("palette", { icon: "find", label: "Find a command" }, "palette"),
         this.#command("help", { text: "?", label: "Keys and help" }, "help"),
       ),
@@ -126,7 +128,7 @@ export class Panel {
       "div",
       { class: "al-row", role: "toolbar", "aria-label": "Transport" },
       group("", one("first", "first", "First frame", "goFirst"), one("back", "back", "One frame back", "step", -1), one("play", "play", "Play or pause", "playPause"), one("on", "on", "One frame on", "step", 1), one("last", "last", "Last frame", "goLast")),
-      group("", one("anchor-back", "anchorBack", "Previous anchor", "goAnchor", -1), this.#command("anchor", { icon: "anchor", text: "Anchor", label: "Make this frame an anchor" }, "addAnchor"), one("anchor-on", "anchorOn", "Next anchor", "goAnchor", 1)),
+      group("", one("anchor-back", "anchorBack", "Previous anchor", "goAnchor", -1), this.#command("anchor", { icon: "anchor", text: "Anchor", label: "Make this frame an anchor" }, "addAnchor"), one("anchor-on", "anchorOn", "Next anchor", "goAnchor", 1), one("sheet", "sheet", "Contact sheet", "sheet")),
       group("", one("range-in", "rangeIn", "Range starts here", "rangeIn"), one("range-out", "rangeOut", "Range ends here", "rangeOut")),
       this.status,
       make("span", { class: "al-space" }),
@@ -141,6 +143,7 @@ export class Panel {
     for (const [tool] of TOOLS) this.#press(`tool-${tool}`, editor.tool === tool);
     for (const [mode] of MODES) this.#press(`mode-${mode}`, editor.mode === mode);
     this.#press("masks", editor.showMasks);
+    this.#press("onion", Boolean(editor.compare?.onion.on));
     this.brushGroup.hidden = !BRUSHES.includes(editor.tool) && editor.tool !== "paint";
     this.paintGroup.hidden = editor.tool !== "paint";
     this.size.value = toSlider(editor.radius);

@@ -20,6 +20,6 @@ export function sceneOf(editor) {
     colour: editor.subject()?.colour ?? "#ffffff",
     brush: round ? { ...cursor, radius: editor.radius } : null,
     cross: editor.hand?.at ?? null,
-    wipe: editor.mode === "wipe" ? editor.wipe : null,
+    wipe: editor.compare.draws === "wipe" ? editor.wipe : null,
   };
 }

@@ -14,7 +14,7 @@ from engine.editor import Editor
 from engine.instant.agreement import known, pairs_of
 from engine.instant.chains import Chains
 from engine.instant.onion import FARTHEST, OUTLINES, OnionSkins
-from engine.instant.pictures import Proxies
+from engine.instant.pictures import QuickPictures
 from engine.instant.preview import InstantPreview
 from engine.progress import Progress
 from engine.rendering.render import prepare_clip, read_motion
@@ -49,8 +49,8 @@ def key_of(editor: Editor, frame: int = 3) -> str:
 
 def test_a_neighbour_lies_where_the_motion_brought_it(editor: Editor, drawn: Drawn) -> None:
     material = editor.material
-    proxies, chains = Proxies(material), Chains(material.steps)
-    skin = OnionSkins().skin(proxies, chains, 3, key_of(editor), 6)
+    pictures = QuickPictures(material, Chains(material.steps))
+    skin = OnionSkins().skin(pictures, 3, key_of(editor), 6)
     assert skin is not None and skin.rough, "nobody has computed the clip's motion yet"
     assert skin.picture.shape == (*SIZE, 4) and 0.3 < skin.seen <= 1
     shown = skin.picture[..., 3] > 127
@@ -64,8 +64,8 @@ def test_a_neighbour_lies_where_the_motion_brought_it(editor: Editor, drawn: Dra
 
 def test_it_says_what_it_goes_by_and_from_which_side_it_comes(editor: Editor) -> None:
     read_motion(editor.material, [FrameRange(0, FRAMES)], Progress())
-    proxies, chains = Proxies(editor.material), Chains(editor.material.steps)
-    after, before = (OnionSkins().skin(proxies, chains, 3, key_of(editor), frame) for frame in (5, 1))
+    pictures = QuickPictures(editor.material, Chains(editor.material.steps))
+    after, before = (OnionSkins().skin(pictures, 3, key_of(editor), frame) for frame in (5, 1))
     assert after is not None and before is not None and not after.rough
     for skin, own, other in ((after, *OUTLINES), (before, *reversed(OUTLINES))):
         colours = {tuple(one) for one in skin.picture[skin.picture[..., 3] == 255][:, :3].tolist()}
@@ -74,11 +74,11 @@ def test_it_says_what_it_goes_by_and_from_which_side_it_comes(editor: Editor) ->
 
 def test_there_is_nothing_where_there_is_nothing_to_show(editor: Editor, drawn: Drawn) -> None:
     material = editor.material
-    proxies, chains = Proxies(material), Chains(material.steps)
-    assert OnionSkins().skin(proxies, chains, 3, key_of(editor), 3) is None
-    assert OnionSkins().skin(proxies, chains, 3, key_of(editor), 3 + FARTHEST + 1) is None
+    pictures = QuickPictures(material, Chains(material.steps))
+    assert OnionSkins().skin(pictures, 3, key_of(editor), 3) is None
+    assert OnionSkins().skin(pictures, 3, key_of(editor), 3 + FARTHEST + 1) is None
     editor.picture_take(8, drawn.source[8], "imported", "untouched")
-    assert OnionSkins().skin(Proxies(editor.material), chains, 8, key_of(editor, 8), 7) is None
+    assert OnionSkins().skin(QuickPictures(editor.material, pictures.chains), 8, key_of(editor, 8), 7) is None
 
 
 def test_the_child_answers_and_compares_in_the_background(editor: Editor, drawn: Drawn) -> None:
@@ -106,3 +106,20 @@ def test_the_child_answers_and_compares_in_the_background(editor: Editor, drawn:
         assert found is not None and found.score is not None and found.score >= 85
     finally:
         instant.close()
+
+
+def test_marked_subjects_are_followed_as_surfaces(editor: Editor, drawn: Drawn) -> None:
+    read_motion(editor.material, [FrameRange(0, FRAMES)], Progress())
+    for frame in range(FRAMES):
+        editor.import_mask(frame, 1, drawn.masks[frame])
+    skins, chains = OnionSkins(), Chains(editor.material.steps)
+    pictures = QuickPictures(editor.material, chains)
+    skin = skins.skin(pictures, 3, key_of(editor), 9)
+    assert skin is not None and not skin.rough and skin.seen > 0.7
+    shown, truth = skin.picture[..., 3] > 127, drawn.masks[9] > 127
+    assert (shown & truth).sum() / truth.sum() > 0.95 and (shown & truth).sum() / (shown | truth).sum() > 0.7
+    inner = cv2.erode(drawn.masks[9], np.ones((9, 9), np.uint8))
+    assert psnr(skin.picture[..., :3], drawn.edited[9], inner) > 28
+    again = skins.skin(pictures, 3, key_of(editor), 6)
+    fresh = OnionSkins().skin(QuickPictures(editor.material, chains), 3, key_of(editor), 6)
+    assert again is not None and fresh is not None and np.array_equal(again.picture, fresh.picture), "however one got there"

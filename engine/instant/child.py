@@ -160,10 +160,10 @@ class Child:
 
     def _send_skin(self, order: Order) -> None:
         skin = None
-        if self._pictures is not None and self._chains is not None:
+        if self._pictures is not None:
             anchor, take = order["onion"]
             with contextlib.suppress(EngineError):
-                skin = self._skins.skin(self._pictures.proxies, self._chains, anchor, take, order["frame"])
+                skin = self._skins.skin(self._pictures, anchor, take, order["frame"])
         blob = b"" if skin is None else as_png(skin)
         told = None if skin is None else {"rough": skin.rough, "seen": skin.seen}
         head = {"frame": order["frame"], "key": order["key"], "ask": order["ask"], "onion": told, "bytes": len(blob)}
