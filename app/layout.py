@@ -6,6 +6,7 @@ import html
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
             [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_check, of_export, of_project, of_models],
         )
         handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
+        edits.wire(handlers)
         _wire_source(handlers, of_source.parts)
         _wire_subjects(handlers, of_subjects.parts)
         _wire_anchors(handlers, of_anchors.parts)
@@ -101,6 +103,7 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
         (parts["projects"].input, by_id, [parts["projects"]], "open_project"),
         (parts["upload"].upload, by_upload, [parts["upload"], parts["deinterlace"]], "open_upload"),
         (parts["open_path"].click, by_path, [parts["path"], parts["deinterlace"]], "open_path"),
+        (parts["sample"].click, lambda: said(lambda: opened(store.sample())), [], "open_sample"),
         (parts["path"].submit, by_path, [parts["path"], parts["deinterlace"]], ""),
     )
     for event, handle, given, name in events:
@@ -157,9 +160,12 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
     configs = {name: card.Config for name, card in METHODS.items()}
     told = [*run["texts"], run["seed"]]
 
-    def tell(session: Session, name: str, given: tuple[Any, ...]) -> None:
+    def tell(session: Session, name: str, given: Sequence[Any]) -> None:
+        *given, mark = given
         *said, seed = given[: len(told)]
-        propagate.tell(session, name, chosen_values(configs, run["controls"], name, given[len(told) :]), said, seed)
+        if not propagate.says(mark, session):
+            return  # another edit was picked this moment, and the controls still say the one before
+        propagate.tell(session, name, chosen_values(configs, run["controls"], name, tuple(given[len(told) :])), said, seed)
 
     def propagate_now(session: Session, frame: int, name: str, *given: Any) -> None:
         tell(session, name, given)
@@ -173,7 +179,7 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
         if session.job:
             session.jobs.cancel(session.job)
 
-    asked = [run["chosen"], *told, *flat]
+    asked = [run["chosen"], *told, *flat, run["of"]]
     on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})
     on.on_canvas(on.canvas.run, propagate_now, asked)
     on.on(run["take"].click, take_now, [run["count"], *asked], name="make_method_takes")

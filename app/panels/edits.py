@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 
 from app.canvas import STATIC
+from app.handlers import Handlers, endpoint, said
+from app.panels import propagate
 
 TEMPLATE = '<section class="al-edits" aria-label="Edits"></section>'
 SCRIPT = f"""
@@ -22,4 +24,18 @@ class EditList(gr.HTML):
 
 
 def build() -> EditList:
-    return EditList(elem_id="edits")
+    return EditList(elem_id="edits", padding=False)
+
+
+def wire(on: Handlers) -> None:
+    """Whenever another edit is worked on, the method's controls say what it is told."""
+    fill, mark = on.fill, on.fill[-1]
+
+    def refilled(identity: str, seen: str) -> list[Any]:
+        def do() -> list[Any]:
+            session = on.store.get(identity)
+            return [gr.skip()] * len(fill) if seen == propagate.mark_of(session) else on.filled(session)
+
+        return said(do)
+
+    on.canvas.changed(refilled, [on.state, mark], fill, trigger_mode="always_last", **endpoint())
