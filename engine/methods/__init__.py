@@ -40,6 +40,7 @@ METHODS = {
         paper="arXiv 2406.12831",
         Config=ViaConfig,
         texts=("instruction",),
+        pieces=96,  # a multiple of its CHUNK, and more than what an anchor's correction reaches
     ),
     "point_to_point": Card(
         "engine.methods.point_to_point:PointToPoint",

@@ -18,6 +18,8 @@ class Card:
     `shares`: its `prepare` does work that all segments of a shot share.
     `takes`: it can make a take of a single frame. `spots`: frames that are anchors without an approved take are edited too.
     `tracks`: it reads the user's tracked points, and finds anchor tokens that the user may change.
+    `pieces`: frames after which a stretch that is not between two anchors may be cut without changing a pixel, since the method
+    makes each such piece on its own; 0 = not. Pieces are kept, resumed and spread over workers as segments are.
     """
 
     where: str
@@ -31,6 +33,7 @@ class Card:
     takes: bool = True
     spots: bool = False
     tracks: bool = False
+    pieces: int = 0
 
 
 @dataclass(frozen=True)

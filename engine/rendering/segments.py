@@ -8,7 +8,7 @@ only what it touches, and equal keys mean equal bytes (DESIGN: redo only what ch
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -158,7 +158,8 @@ def plan(
     """The segments of the project's range: each frame of a shot that is edited, exactly once; none while the edit is off.
 
     A segment starts at its left anchor and stops before its right one. Frames of shots without an approved anchor are in no
-    segment and stay as they are, unless the method goes by text. `shared`: what is prepared, by the first frame of the shot.
+    segment and stay as they are, unless the method goes by text. Long stretches without an anchor at both ends are several
+    segments where the method makes them in pieces. `shared`: what is prepared, by the first frame of the shot.
     `window`: frames that are looked at instead of the range.
     """
     segments: list[Segment] = []
@@ -169,10 +170,20 @@ def plan(
         if not len(span) or not (anchors or is_by_text(project)):
             continue
         edges = [span.start, *(frame for frame in anchors if frame > span.start), span.stop]
-        for start, stop in pairwise(edges):
+        for start, stop in _in_pieces(edges, anchors, card(project.edit.method).pieces):
             left, right = (start if start in anchors else None), (stop if stop in anchors else None)
             segments.append(Segment(index=len(segments), start=start, stop=stop, left=left, right=right, shot=shot))
     return segments
+
+
+def _in_pieces(edges: list[FrameIndex], anchors: list[FrameIndex], length: int) -> Iterator[tuple[FrameIndex, FrameIndex]]:
+    """The stretches between the edges; those not between two anchors cut every `length` frames, none shorter than that."""
+    for start, stop in pairwise(edges):
+        if length and not (start in anchors and stop in anchors):
+            while stop - start >= 2 * length:
+                yield start, start + length
+                start += length
+        yield start, stop
 
 
 def is_by_text(project: Project) -> bool:
