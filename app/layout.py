@@ -171,6 +171,10 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
         tell(session, name, given)
         propagate.run(session, frame)
 
+    def proxy_now(session: Session, frame: int, name: str, *given: Any) -> None:
+        tell(session, name, given)
+        propagate.preview(session, frame)
+
     def take_now(session: Session, frame: int, count: int, name: str, *given: Any) -> None:
         tell(session, name, given)
         propagate.make_takes(session, frame, count)
@@ -180,6 +184,7 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
             session.jobs.cancel(session.job)
 
     asked = [run["chosen"], *told, *flat, run["of"]]
+    on.on(run["proxy"].click, proxy_now, asked, name="preview_first", command={"mode": "edited"})
     on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})
     on.on_canvas(on.canvas.run, propagate_now, asked)
     on.on(run["take"].click, take_now, [run["count"], *asked], name="make_method_takes")

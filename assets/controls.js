@@ -14,6 +14,7 @@ export class Controls {
     const own = this.list.filter((one) => !one.same);
     editor.keymap.add(own.map((one) => ({ group: one.group, keys: one.keys, command: "control", argument: one.name, label: one.label })));
     editor.keymap.addEventListener("change", () => this.#title());
+    document.addEventListener("click", (event) => this.#taught(event));
     new MutationObserver(() => this.#later()).observe(document.body, { childList: true, subtree: true });
     this.#title();
   }
@@ -31,6 +32,13 @@ export class Controls {
   element(name) {
     const element = document.getElementById(name);
     return element?.offsetParent ? element : null;
+  }
+
+  /** The element of a control, or the tab that must be opened to see it; null where neither is shown. */
+  shown(name) {
+    const one = this.of(name);
+    if (one?.kind === "tab") return tabButton(name);
+    return this.element(name) ?? (one?.tab ? tabButton(one.tab) : null);
   }
 
   /** Why it cannot be used now, as far as the page shows. */
@@ -70,6 +78,15 @@ export class Controls {
     return press.click();
   }
 
+  /** A button of a panel's own HTML that runs a command: data-run="command" or "command:argument". */
+  #taught(event) {
+    const taught = event.target.closest?.("[data-run]");
+    if (!taught) return;
+    const [command, argument] = taught.dataset.run.split(":");
+    this.editor.run(command, argument === undefined || argument === "" || Number.isNaN(Number(argument)) ? argument : Number(argument));
+    if (command !== "control") this.editor.root.focus({ preventScroll: true });
+  }
+
   #later() {
     if (this.asked) return;
     this.asked = true;
@@ -87,6 +104,11 @@ export class Controls {
       if (!element) continue;
       const title = same ? keymap.titleFor(same, undefined, help || label) : keymap.titleFor("control", name, help || label);
       if (element.title !== title) element.title = title;
+    }
+    for (const taught of document.querySelectorAll("[data-run]")) {
+      const [command, argument] = taught.dataset.run.split(":");
+      const title = keymap.titleFor(command, argument, taught.textContent);
+      if (taught.title !== title) taught.title = title;
     }
     for (const key of document.querySelectorAll("kbd[data-key]")) {
       const [command, argument] = key.dataset.key.split(":");

@@ -10,12 +10,13 @@ export class HelpSheet {
     Object.assign(this, { editor, asking: null });
     this.dialog = new Dialog(editor.root, "al-help", "Keys");
     const close = button({ icon: "close", label: "Close the sheet of keys", title: "Close (Esc)", onclick: () => this.close() });
+    const tour = button({ text: "Take the tour", label: "Take the tour", onclick: () => (this.close(), editor.run("tour")) });
     const all = button({ text: "All keys as they were", label: "All keys as they were", name: "keys-reset", onclick: () => this.#resetAll() });
     this.filter = make("input", { type: "search", class: "al-find", placeholder: "Filter", "aria-label": "Filter the commands" });
     this.filter.addEventListener("input", () => this.#fill());
     this.said = make("p", { class: "al-help-said", role: "status" }, HOW);
     this.groups = make("div", { class: "al-help-groups" });
-    const head = make("header", {}, make("b", {}, "Keys"), this.filter, all, make("span", { class: "al-space" }), close);
+    const head = make("header", {}, make("b", {}, "Keys"), this.filter, tour, all, make("span", { class: "al-space" }), close);
     this.dialog.box.append(head, this.said, make("div", { class: "al-scroll" }, this.groups));
     // Before the window's own keys: the next key is the answer, whatever it is.
     this.dialog.veil.addEventListener("keydown", (event) => this.asking && this.#answer(event), { capture: true });

@@ -10,6 +10,7 @@ import gradio as gr
 
 from app.panels import fields
 from app.panels.base import Panel
+from app.panels.empty import how_to_anchor
 from app.session import Session
 from engine import EFFECTS, OutsideRegion, ProjectError, choose_anchors, read_image
 
@@ -88,7 +89,7 @@ def _title(session: Session, frame: int) -> str:
 def _strip(session: Session, frame: int) -> str:
     anchor = session.editor.project.edit.anchor_at(frame)
     if anchor is None or not anchor.takes:
-        return '<div class="al-takes al-empty">No takes on this frame.</div>'
+        return how_to_anchor(session.editor.project, frame)
     picked = session.picked_take(frame)
     cells = []
     for take in anchor.takes:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from app.panels.base import Panel
+from app.panels.empty import how_to_export
 from app.session import Session
 from engine import FORMATS, HANDOVER_FORMS
 
@@ -35,7 +36,8 @@ def _files(session: Session) -> str:
     folder = session.editor.workspace.exports
     done = sorted((p for p in folder.glob("*") if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime, reverse=True)
     if not done:
-        return '<div class="al-facts">Nothing exported yet. The export renders what is missing first.</div>'
+        material = session.material
+        return how_to_export(bool(material.segments) and all(map(material.is_done, material.segments)))
     rows = []
     for path in done[:20]:
         name = html.escape(path.name)
@@ -62,5 +64,5 @@ def run(session: Session, form: str, quality: float) -> None:
     if form in HANDOVERS:
         session.submit("handover", {"out": str(folder / f"{name}{suffix}"), "form": codec})
         return
-    crf = int(quality) if codec == "h264" else None
+    crf = int(quality) if codec.startswith("h264") else None
     session.submit("export", {"out": str(folder / f"{name}{suffix}"), "codec": codec, "quality": crf})

@@ -13,8 +13,10 @@ import gradio as gr
 
 from app.panels import fields
 from app.panels.base import Panel
+from app.panels.queue import Queue
+from app.panels.empty import how_to_propagate
 from app.session import Session
-from engine import METHODS, Job, acts, estimate_sentences
+from engine import METHODS, Job, acts, estimate_sentences, is_smaller
 
 KINDS = {
     "prepare": "Preparing the clip",
@@ -22,6 +24,7 @@ KINDS = {
     "propagate": "Propagating",
     "take": "Making takes",
     "export": "Exporting",
+    "proxy": "Previewing",
     "certify": "Measuring what was rendered",
     "zip": "Zipping the project",
 }
@@ -49,7 +52,9 @@ def build() -> Panel:
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         controls = fields.controls_of(chosen, configs)
     plan = gr.HTML(elem_id="plan")
-    run = gr.Button("Propagate (Ctrl+Enter)", variant="primary", elem_id="propagate")
+    with gr.Row():
+        run = gr.Button("Propagate", variant="primary", min_width=120, elem_id="propagate")
+        proxy = gr.Button("Preview first", min_width=80, elem_id="proxy")
 
     def told(name: str) -> list[Any]:
         card = METHODS[name]
@@ -59,12 +64,12 @@ def build() -> Panel:
     chosen.change(told, chosen, [group, *texts.values(), take], show_progress="hidden", api_visibility="private")
 
     def show(session: Session, frame: int) -> list[Any]:
-        return [_plan(session)]
+        return [_plan(session), gr.update(interactive=is_smaller(session.material))]
 
     of = gr.State("")  # which edit, as it was then, the controls say
     fill = [chosen, *texts.values(), seed, *(control for made in controls.values() for control in made), of]
     asked = {"texts": [*texts.values()], "seed": seed, "count": count, "take": take, "fill": fill, "of": of}
-    return Panel([plan], show, {"chosen": chosen, "controls": controls, "run": run, **asked})
+    return Panel([plan, proxy], show, {"chosen": chosen, "controls": controls, "run": run, "proxy": proxy, **asked})
 
 
 def filled(parts: dict[str, Any]) -> Callable[[Session], list[Any]]:
@@ -94,7 +99,7 @@ def says(mark: str, session: Session) -> bool:
 def _plan(session: Session) -> str:
     material = session.material
     if not material.segments and METHODS[material.project.edit.method].anchors:
-        return '<div class="al-facts">Approve a take on at least one anchor first.</div>'
+        return how_to_propagate(material.project)
     return _to_render(session) + _next_anchor(session)
 
 
@@ -103,7 +108,8 @@ def _next_anchor(session: Session) -> str:
     best = session.doubt.next
     if best is None:
         return ""
-    return f'<div class="al-facts">Next anchor: frame {best.frame} would gain the most by one (N goes there).</div>'
+    key = '<kbd data-key="goNext">N</kbd>'
+    return f'<div class="al-facts">Next anchor: frame {best.frame} would gain the most by one ({key} goes there).</div>'
 
 
 def _to_render(session: Session) -> str:
@@ -134,6 +140,11 @@ def run(session: Session, frame: int | None = None) -> None:
     session.submit("propagate", {} if frame is None else {"near": frame})
 
 
+def preview(session: Session, frame: int) -> None:
+    """The same edit at preview size first, from the frame outwards; what it measures fills the lane and the list."""
+    session.submit("proxy", {"near": frame})
+
+
 def make_takes(session: Session, frame: int, count: int) -> None:
     """Takes of the shown frame by the method, one seed after the other, made by a worker."""
     session.submit("take", {"frame": frame, "count": int(count)})
@@ -146,6 +157,7 @@ def dock() -> tuple[gr.HTML, gr.Button]:
     """Always visible: kind, phase, progress, time left; cancel."""
     card = gr.HTML(card_of(None), elem_id="job")
     cancel = gr.Button("Cancel", variant="stop", size="sm", interactive=False, elem_id="cancel")
+    Queue(elem_id="queue")
     return card, cancel
 
 

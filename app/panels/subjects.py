@@ -8,18 +8,14 @@ from typing import Any
 import gradio as gr
 
 from app.panels.base import Panel
+from app.panels.empty import how_to_mark
 from app.session import Session
 from engine import ProjectError, box_of_words, read_mask
-
-HOW = (
-    "Click inside the subject (right click: outside), draw a box (U) or brush (B). "
-    "The mask is carried through the shot by itself; correct it on any frame."
-)
 
 
 def build() -> Panel:
     """Choice of subject, its shape, import and carrying."""
-    gr.Markdown(HOW, elem_classes="al-how")
+    how = gr.HTML(elem_id="mark-how")
     chosen = gr.Radio(label="Subject", choices=[], elem_id="subject")
     with gr.Row():
         add = gr.Button("Add", size="sm", min_width=40, elem_id="subject-add")
@@ -33,16 +29,18 @@ def build() -> Panel:
         find = gr.Button("Find", size="sm", min_width=40, elem_id="words-find")
     with gr.Row():
         mask = gr.UploadButton("Mask from file…", file_types=["image"], size="sm", min_width=40, elem_id="mask-file")
-        carry = gr.Button("Carry masks (T)", size="sm", min_width=40, elem_id="carry")
+        carry = gr.Button("Carry masks", size="sm", min_width=40, elem_id="carry")
 
     def show(session: Session, frame: int) -> list[Any]:
         project = session.editor.project
+        told = how_to_mark(project, frame, session.subject)
         choices = [(one.name, one.id) for one in project.subjects]
         if not choices:
             idle = gr.update(interactive=False)
-            return [gr.update(choices=[], value=None), gr.update(value="", interactive=False), idle, idle]
+            return [told, gr.update(choices=[], value=None), gr.update(value="", interactive=False), idle, idle]
         one = project.subject(session.subject)
         return [
+            told,
             gr.update(choices=choices, value=one.id),
             gr.update(value=one.name, interactive=True),
             gr.update(value=one.grow, interactive=True),
@@ -50,7 +48,7 @@ def build() -> Panel:
         ]
 
     parts = {"chosen": chosen, "add": add, "remove": remove, "clear": clear, "name": name, "grow": grow, "feather": feather}
-    return Panel([chosen, name, grow, feather], show, {**parts, "mask": mask, "carry": carry, "words": words, "find": find})
+    return Panel([how, chosen, name, grow, feather], show, {**parts, "mask": mask, "carry": carry, "words": words, "find": find})
 
 
 def import_mask(session: Session, frame: int, file: str) -> None:
