@@ -1,39 +1,19 @@
-"""Pictures that show a project to others: a wipe between before and after, a sheet of its anchors and takes."""
+"""A picture that shows a project to others: the sheet of its anchors and takes."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.media.images import decode_png
-from engine.rendering.masters import finished_frames
 from engine.rendering.material import Material
-from engine.types import Anchor, FrameRange
+from engine.types import Anchor
 
-WIPE_SECONDS = 4.0  # there and back
 CELL = 240  # px: width of a picture on the sheet
 GAP, TITLE, LABEL = 12, 44, 20
 MOST_TAKES = 8
 INK, PAPER, APPROVED, FAINT = (30, 32, 36), (246, 246, 244), (0, 114, 178), (120, 122, 126)
-
-
-def wipe_frames(material: Material, span: FrameRange) -> Iterator[np.ndarray]:
-    """(H, W, 3) uint8: the source left of a white line, the edit right of it; the line goes to and fro."""
-    width = material.project.video.size[1]
-    line = max(1, width // 400)
-    times = material.project.video.seconds()
-    sources = material.reader.frames(span)
-    for frame, edited, source in zip(span, finished_frames(material.whole, span), sources, strict=True):
-        phase = 2 * math.pi * float(times[frame] - times[span.start]) / WIPE_SECONDS
-        at = round(width * (0.5 - 0.42 * math.cos(phase)))
-        picture = edited.copy()
-        picture[:, :at] = source[:, :at]
-        picture[:, max(0, at - line) : at + line] = 255
-        yield picture
 
 
 def contact_sheet(material: Material) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.handover.jobs_out import write_otio
-from engine.handover.pictures import contact_sheet, wipe_frames
+from engine.handover.pictures import contact_sheet
 from engine.handover.recipe_of import recipe_of
 from engine.interchange.files import whole
 from engine.media.formats import ExportSettings
@@ -24,6 +24,7 @@ from engine.media.images import encode_png
 from engine.media.writer import write_clip
 from engine.progress import Progress
 from engine.rendering import outputs
+from engine.rendering.before_after import wipe_frames
 from engine.rendering.material import Material
 from engine.rendering.render import RenderReport, report_of
 from engine.store.clips import find_clip

@@ -15,6 +15,7 @@ class Format:
     `suffixes` of the files that hold it, "" = a folder of stills. `deep`: keeps more than 8 bits where the clip has them.
     `alpha`: where its transparency comes from: "source" (the clip's own, if it has any), "matte" (of what is edited) or "".
     `picture`: whether it holds the pictures; without them it is the matte alone, white where the edit is.
+    `layout`: "wipe" or "beside" where source and edit are shown in one picture (engine/rendering/before_after.py), else "".
     """
 
     title: str
@@ -22,6 +23,7 @@ class Format:
     deep: bool = False
     alpha: str = ""
     picture: bool = True
+    layout: str = ""
 
     @property
     def needs_matte(self) -> bool:
@@ -30,6 +32,8 @@ class Format:
 
 FORMATS = {
     "h264": Format("MP4, H.264 (to share)", (".mp4", ".mov", ".mkv")),
+    "h264-wipe": Format("MP4, before and after: a wipe between them", (".mp4", ".mov", ".mkv"), layout="wipe"),
+    "h264-beside": Format("MP4, before and after: side by side", (".mp4", ".mov", ".mkv"), layout="beside"),
     "prores": Format("MOV, ProRes 4444 (to go on editing)", (".mov",), True, "source"),
     "prores-matte": Format("MOV, ProRes 4444, edit matte as alpha", (".mov",), True, "matte"),
     "ffv1": Format("MKV, FFV1 (lossless)", (".mkv",), True, "source"),

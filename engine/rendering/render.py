@@ -28,6 +28,7 @@ from engine.methods import card, method
 from engine.methods.base import Segment, TakeMaker
 from engine.progress import Progress, Step
 from engine.rendering.anchoring import locked
+from engine.rendering.before_after import beside_frames, canvas_of, wipe_frames
 from engine.rendering.executors import Executor, SegmentTask, SerialExecutor
 from engine.rendering.masters import exported_frames
 from engine.rendering.material import Material
@@ -359,8 +360,10 @@ def export(
         progress.total += sum(len(one.range) for one in spans)
         carry(material, spans, progress)
     step = progress.part("Writing the clip", len(span))
-    frames = exported_frames(material, span, settings.format)
-    return write_clip(out, frames, material.reader, span, settings, force=force, progress=step) + _damage(material)
+    layout, video = settings.format.layout, material.reader.video
+    shown = {"wipe": wipe_frames, "beside": beside_frames}[layout](material, span) if layout else None
+    frames = exported_frames(material, span, settings.format) if shown is None else shown
+    return write_clip(out, frames, canvas_of(video, layout), span, settings, force=force, progress=step) + _damage(material)
 
 
 def _damage(material: Material) -> list[str]:
