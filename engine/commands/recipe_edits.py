@@ -11,6 +11,7 @@ from engine.commands.recipe import Recipe, effect_config
 from engine.document import acts, edit_acts
 from engine.document.project import Project
 from engine.editor import Editor, OutsideRegion
+from engine.effects import EFFECTS, picture_fields
 from engine.errors import MediaError, MethodError, ProjectError, RecipeError
 from engine.media.images import read_image
 from engine.progress import Progress
@@ -83,7 +84,7 @@ def take_all(editor: Editor, recipe: Recipe, place: int, progress: Progress) -> 
             else:
                 effect = spec["effect"]
                 kind = {"subject": effect.get("subject"), "over": made.get(frame), "seed": seed}
-                take = editor.effect_take(frame, effect["name"], effect_config(effect), **kind)
+                take = editor.effect_take(frame, effect["name"], _found(effect, recipe), **kind)
             made[frame] = take.key
     for frame in sorted(made):
         try:
@@ -92,6 +93,13 @@ def take_all(editor: Editor, recipe: Recipe, place: int, progress: Progress) -> 
             editor.approve(frame, made[frame], outside="grow")
             warnings.append(f"Anchor {frame}: {str(question).split(':')[0]}; the region was grown to them.")
     return warnings
+
+
+def _found(effect: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """The effect's settings; pictures are named relative to the recipe."""
+    config = effect_config(effect)
+    named = [name for name in picture_fields(EFFECTS[effect["name"]].Config) if config.get(name)]
+    return {**config, **{name: str(recipe.path(config[name])) for name in named}}
 
 
 @contextmanager

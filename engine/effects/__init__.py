@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.effects import blur, grade, recolour
+from engine.effects import background, blur, grade, perspective, recolour
+from engine.effects.nearby import Nearby
 from engine.errors import RecipeError
 
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -18,12 +19,18 @@ COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """`apply(image, alpha, config)` → image; (H, W, 3) uint8, changed only where alpha (H, W) uint8 is not 0."""
+    """`apply(image, alpha, config)` → image; (H, W, 3) uint8, changed only where alpha (H, W) uint8 is not 0.
+
+    `looks_around`: `apply` has a fourth argument, the clip around the frame (nearby.py), None where there is none.
+    `again`: it can be made again on another frame; else its take is carried there.
+    """
 
     name: str
     title: str
     Config: type
-    apply: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
+    apply: Callable[..., np.ndarray]
+    looks_around: bool = False
+    again: bool = True
 
 
 EFFECTS = {
@@ -32,16 +39,31 @@ EFFECTS = {
         Effect("recolour", "Recolour (keeps shading)", recolour.Recolour, recolour.apply),
         Effect("grade", "Brightness, contrast, saturation", grade.Grade, grade.apply),
         Effect("blur", "Blur or pixelate", blur.Blur, blur.apply),
+        Effect("background", "Remove: show what is behind", background.Background, background.apply, looks_around=True),
+        Effect("picture", "Picture in perspective", perspective.Perspective, perspective.apply, again=False),
     )
 }
 
 
-def apply_effect(name: str, image: np.ndarray, alpha: np.ndarray, config: dict[str, Any]) -> np.ndarray:
-    """The named effect with values by field name. Raises RecipeError for an unknown effect, field or value."""
+def apply_effect(
+    name: str, image: np.ndarray, alpha: np.ndarray, config: dict[str, Any], nearby: Nearby | None = None
+) -> np.ndarray:
+    """The named effect with values by field name, `nearby` for those that look at other frames.
+
+    Raises:
+        RecipeError: an unknown effect, field or value.
+        EngineError: what the effect itself cannot do.
+    """
     effect = EFFECTS.get(name)
     if effect is None:
         raise RecipeError(f'There is no effect "{str(name)[:40]}"; there are: {", ".join(EFFECTS)}.')
-    return effect.apply(image, alpha, checked_config(effect.Config, config, f"effect {name}"))
+    checked = checked_config(effect.Config, config, f"effect {name}")
+    return effect.apply(image, alpha, checked, nearby) if effect.looks_around else effect.apply(image, alpha, checked)
+
+
+def picture_fields(config: type) -> list[str]:
+    """The names of the fields that name a picture's file."""
+    return [field.name for field in fields(config) if field.metadata.get("kind") == "picture"]
 
 
 def checked_config(config: type, given: dict[str, Any], where: str) -> Any:
@@ -63,6 +85,10 @@ def _checked(value: Any, field: Any, where: str) -> Any:
         if not isinstance(value, str) or not COLOUR.fullmatch(value):
             raise RecipeError(f'{what} must be a colour such as "#2050ff", not {str(value)[:40]!r}.')
         return value.lower()
+    if about.get("kind") == "picture":
+        if value is not None and not isinstance(value, str):
+            raise RecipeError(f"{what} must be the path of a picture, not {str(value)[:40]!r}.")
+        return value or ""
     if about.get("kind") == "choice":
         if value not in about["choices"]:
             raise RecipeError(f"{what} must be one of {', '.join(about['choices'])}, not {str(value)[:40]!r}.")

@@ -25,6 +25,7 @@ from engine.methods import METHODS, method
 from engine.methods.base import Segment
 from engine.progress import Progress, Step
 from engine.rendering.material import Material
+from engine.rendering.nearby import nearby_of
 from engine.rendering.render import carry, make_takes, read_motion, spans_to_carry
 from engine.rendering.segments import shots
 from engine.rendering.shots import context_of, shot_of
@@ -55,7 +56,7 @@ def how_made(take: Take) -> str:
 def why_not_again(take: Take) -> str:
     """A sentence where a take cannot be made again, else ""."""
     if take.source == "effect" and take.config.get("effect") in EFFECTS:
-        return ""
+        return "" if EFFECTS[take.config["effect"]].again else "Choose the picture again to place it anew."
     if take.source == "method" and take.config.get("method") in METHODS:
         return "" if METHODS[take.config["method"]].takes else "This method makes no takes."
     if take.source == "carried":
@@ -207,7 +208,8 @@ def _by_effect(material: Material, frame: FrameIndex, take: Take, progress: Prog
     below = material.picture(frame)
     if take.config.get("over"):
         below = decode_png(material.objects.get(take.config["over"]))
-    image = apply_effect(take.config["effect"], below, region, config)
+    nearby = nearby_of(material, frame, take.config.get("subject"))
+    image = apply_effect(take.config["effect"], below, region, config, nearby)
     progress.part("Making a take", MAKING)(MAKING, MAKING)
     key = material.objects.put(encode_png(image))
     return {"frame": frame, "key": key, "source": "effect", "label": take.label, "seed": take.seed, "config": take.config}
