@@ -87,8 +87,8 @@ def test_the_wipe_shows_the_source_left_and_the_edit_right(done: Path, tmp_path:
         open_video(done / "out.mkv") as after,
     ):
         first, last = wipe.get(0).astype(int), wipe.get(17).astype(int)
-        near = [np.abs(first[60:, 40:] - after.get(0)[60:, 40:]).mean(), np.abs(first[60:, 40:] - before.get(2)[60:, 40:]).mean()]
-        assert near[0] < near[1], "the line is at the left to begin with"
+        near = [np.abs(first[60:, :150] - one[60:, :150]).mean() for one in (before.get(2), after.get(0))]
+        assert near[0] < near[1], "the source is seen first: the line is at the right to begin with"
         assert not (first == last).all()
 
 
