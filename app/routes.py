@@ -11,6 +11,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,27 +65,6 @@ class TooMuch(EngineError):
 def build_api(store: SessionStore) -> Starlette:
     """The data plane of all projects in the store."""
 
-    def project(handler: Handler, *, most: int = 0) -> Callable[[Request], Any]:
-        """An endpoint; `most` is the size in bytes of the JSON body that it takes, 0 for none."""
-
-        async def endpoint(request: Request) -> Response:
-            try:
-                given = await _body(request, most) if most else {}
-                return await run_in_threadpool(lambda: handler(store.get(request.path_params["project"]), request, given))
-            except (UnknownProject, NotHere) as error:
-                return refusal(404, error)
-            except TooMuch as error:
-                return refusal(413, error)
-            except EngineError as error:
-                return refusal(400, error)
-            except ClientDisconnect:
-                return Response(status_code=400)
-            except Exception:
-                log.exception("%s %s", request.method, request.url.path)
-                return refusal(500, BUG)
-
-        return endpoint
-
     async def poster(request: Request) -> Response:
         """A small picture of a project for lists. Does not open the project: that would take it from another editor."""
         folder = store.folder_of(request.path_params["project"])
@@ -93,35 +73,63 @@ def build_api(store: SessionStore) -> Starlette:
             return refusal(404, "There is no picture of this project yet.")
         return Response(blob, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
-    base = "/projects/{project}"
     return Starlette(
         routes=[
             Route("/static/{name}", _asset),
             Route("/posters/{project}.jpg", poster),
             *settings_routes(store, _body),
-            Route(f"{base}/view", project(_view)),
-            Route(f"{base}/status", project(_status)),
-            Route(f"{base}/acts", project(_act, most=MAX_ACT), methods=["POST"]),
-            Route(f"{base}/paint", project(_paint, most=MAX_PAINT), methods=["POST"]),
-            Route(f"{base}/jobs/{{job}}", project(_job)),
-            Route(f"{base}/jobs/{{job}}/cancel", project(_cancel, most=MAX_ACT), methods=["POST"]),
-            Route(f"{base}/pack/{{part}}", project(_pack)),
-            Route(f"{base}/frame/{{frame}}.jpg", project(_frame)),
-            Route(f"{base}/edited/{{frame}}.jpg", project(_edited)),
-            Route(f"{base}/instant/{{frame}}.jpg", project(_instant)),
-            Route(f"{base}/object/{{key}}.png", project(_object)),
-            Route(f"{base}/mask/{{subject}}/{{frame}}.png", project(_mask)),
-            Route(f"{base}/tracks/{{subject}}", project(_tracks)),
-            Route(f"{base}/tokens", project(_tokens)),
-            Route(f"{base}/preview/{{subject}}/{{frame}}.png", project(_preview)),
-            Route(f"{base}/times", project(_times)),
-            Route(f"{base}/audio", project(_audio)),
-            Route(f"{base}/exports/{{name}}", project(_export)),
-            *review_routes(base, project),
-            *sheet_routes(base, project),
+            *_project_routes("/projects/{project}", partial(_of_project, store)),
         ],
         exception_handlers={HTTPException: _no_route},
     )
+
+
+def _project_routes(base: str, project: Callable[..., Any]) -> list[Route]:
+    """What there is under the address of a project; `project` makes endpoints of handlers."""
+    return [
+        Route(f"{base}/view", project(_view)),
+        Route(f"{base}/status", project(_status)),
+        Route(f"{base}/acts", project(_act, most=MAX_ACT), methods=["POST"]),
+        Route(f"{base}/paint", project(_paint, most=MAX_PAINT), methods=["POST"]),
+        Route(f"{base}/jobs/{{job}}", project(_job)),
+        Route(f"{base}/jobs/{{job}}/cancel", project(_cancel, most=MAX_ACT), methods=["POST"]),
+        Route(f"{base}/pack/{{part}}", project(_pack)),
+        Route(f"{base}/frame/{{frame}}.jpg", project(_frame)),
+        Route(f"{base}/edited/{{frame}}.jpg", project(_edited)),
+        Route(f"{base}/instant/{{frame}}.jpg", project(_instant)),
+        Route(f"{base}/object/{{key}}.png", project(_object)),
+        Route(f"{base}/mask/{{subject}}/{{frame}}.png", project(_mask)),
+        Route(f"{base}/tracks/{{subject}}", project(_tracks)),
+        Route(f"{base}/tokens", project(_tokens)),
+        Route(f"{base}/preview/{{subject}}/{{frame}}.png", project(_preview)),
+        Route(f"{base}/times", project(_times)),
+        Route(f"{base}/audio", project(_audio)),
+        Route(f"{base}/exports/{{name}}", project(_export)),
+        *review_routes(base, project),
+        *sheet_routes(base, project),
+    ]
+
+
+def _of_project(store: SessionStore, handler: Handler, *, most: int = 0) -> Callable[[Request], Any]:
+    """An endpoint of one project; `most` is the size in bytes of the JSON body that it takes, 0 for none."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            given = await _body(request, most) if most else {}
+            return await run_in_threadpool(lambda: handler(store.get(request.path_params["project"]), request, given))
+        except (UnknownProject, NotHere) as error:
+            return refusal(404, error)
+        except TooMuch as error:
+            return refusal(413, error)
+        except EngineError as error:
+            return refusal(400, error)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception:
+            log.exception("%s %s", request.method, request.url.path)
+            return refusal(500, BUG)
+
+    return endpoint
 
 
 def refusal(status: int, error: object) -> JSONResponse:

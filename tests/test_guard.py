@@ -100,11 +100,11 @@ async def tell(request: Request) -> PlainTextResponse:
 
 
 async def crash(request: Request) -> PlainTextResponse:
-    raise RuntimeError("/home/somebody/secret.py, line 3")
+    raise RuntimeError("/var/lib/secret.py, line 3")
 
 
 async def own_crash(request: Request) -> PlainTextResponse:
-    return PlainTextResponse("Traceback: /home/somebody/secret.py", 500)
+    return PlainTextResponse("Traceback: /var/lib/secret.py", 500)
 
 
 def guarded(folder, peer: str = "127.0.0.1", base: str = HOME, **more) -> TestClient:
