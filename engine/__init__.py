@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.handover.jobs_in import import_job, is_job, take_markers
     from engine.handover.watching import PaintingWatch
     from engine.instant.preview import InstantPreview
+    from engine.instant.proxy import is_smaller
     from engine.interchange.project_zip import import_project, is_zip
     from engine.jobs import Job, JobManager
     from engine.media.describe import clip_remarks
@@ -121,6 +122,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "import_project": "engine.interchange.project_zip",
     "in_one_shot": "engine.sheet",
     "is_here": "engine.models",
+    "is_smaller": "engine.instant.proxy",
     "is_zip": "engine.interchange.project_zip",
     "last_change": "engine.store.projects",
     "layer_of": "engine.viewing",
@@ -212,6 +214,7 @@ __all__ = [
     "in_one_shot",
     "is_here",
     "is_job",
+    "is_smaller",
     "is_zip",
     "last_change",
     "layer_of",

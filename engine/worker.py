@@ -19,6 +19,7 @@ from engine.device import is_device_fault, is_out_of_memory, one_thread
 from engine.document.project import from_json
 from engine.errors import Cancelled, EngineError
 from engine.handover.forms import FORMS, hand_over
+from engine.instant.proxy import render_proxies
 from engine.interchange.project_zip import pack_project
 from engine.jobs import DEVICE_FAULT
 from engine.media.writer import ExportSettings
@@ -129,6 +130,10 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
         propagate_below(material, progress)
         made, said = of_order(material, args, progress)
         return {"message": said, "takes": made}
+    if kind == "proxy":
+        frames = render_proxies(material, progress, near=args.get("near"))
+        said = f"Previewed {frames} frames: look through them, then propagate."
+        return {"message": said if frames else "All is previewed, or rendered, already."}
     if kind == "certify":
         proved = certify(material, progress)
         return {"message": f"Measured {len(proved.frames)} rendered frames.", "certificate": proved.as_json()}

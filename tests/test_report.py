@@ -1,4 +1,4 @@
-"""After a run: both promises are proved from the files on the disk, a forged one is seen; the report holds it all and is safe to open."""
+"""After a run: both promises are proved from the files on the disk, a forged one is seen; the report holds it all."""
 
 from __future__ import annotations
 
@@ -114,7 +114,11 @@ def test_the_report_holds_everything(editor: Editor, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r.json").read_text("utf-8")) == json.loads(json.dumps(body))
     write_report(tmp_path / "r.html", editor.material, body)
     page = (tmp_path / "r.html").read_text("utf-8")
-    assert page.startswith("<!doctype html>") and "Nothing outside the region changed" in page and body["frame_proofs"][0]["sha256"] in page
+    assert (
+        page.startswith("<!doctype html>")
+        and "Nothing outside the region changed" in page
+        and body["frame_proofs"][0]["sha256"] in page
+    )
 
 
 def test_the_page_needs_nothing_else_and_escapes_names(editor: Editor) -> None:

@@ -13,8 +13,8 @@ import gradio as gr
 
 from app.panels import fields
 from app.panels.base import Panel
-from app.panels.queue import Queue
 from app.panels.empty import how_to_propagate
+from app.panels.queue import Queue
 from app.session import Session
 from engine import METHODS, Job, acts, estimate_sentences, is_smaller
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.document.project import Project, to_json
+from engine.instant.proxy import ProxyStore
 from engine.rendering.material import Material
 from engine.store.processes import child_environment
 from engine.types import FrameIndex
@@ -59,6 +60,7 @@ class InstantPreview:
         self._numbers = itertools.count(1)
         self._answered: dict[int, Picture | OnionPicture | None] = {}
         self._asked: list[int] = []
+        self._proxies = ProxyStore(folder)
         self._kept: OrderedDict[tuple[str, FrameIndex], Picture] = OrderedDict()
         self._bytes = 0
 
@@ -75,6 +77,9 @@ class InstantPreview:
         if not key or material.pack is None or not material.pack.complete:
             return None
         with self._lock:
+            previewed = self._proxies.jpeg(key, frame)
+            if previewed is not None:
+                return Picture(previewed, True)
             if (key, frame) in self._kept:
                 self._kept.move_to_end((key, frame))
                 return self._kept[key, frame]
@@ -112,12 +117,13 @@ class InstantPreview:
     def proper(self, key: str) -> list[list[int]]:
         """Which frames under a key were carried by the motion method: half-open ranges."""
         with self._lock:
-            return ranges(sorted(frame for (one, frame), picture in self._kept.items() if one == key and picture.proper))
+            made = {frame for (one, frame), picture in self._kept.items() if one == key and picture.proper}
+            return ranges(sorted(made.union(self._proxies.frames(key))))
 
     def measures(self, key: str) -> dict[FrameIndex, dict[str, float]]:
         """What was noted about the frames under a key (engine/quality.py)."""
         with self._lock:
-            return dict(self._measures.get(key, {}))
+            return {**self._measures.get(key, {}), **self._proxies.measures(key)}
 
     @staticmethod
     def key_of(material: Material, frame: FrameIndex) -> str:
@@ -218,6 +224,7 @@ class InstantPreview:
         """Ends the child."""
         with self._lock:
             self._closed = True
+            self._proxies.close()
             process, self._process = self._process, None
             self._lock.notify_all()
         if process is not None:

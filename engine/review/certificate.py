@@ -131,7 +131,7 @@ def _proved(layer: Material, segment: Segment, step: Step) -> list[Proof]:
         image = apply_patch(below, patch)
         outside = _max_abs(image, below, maker.region(frame) == 0)
         anchor = _max_abs(image, maker.take(frame)) if frame in anchors else None
-        found.append(Proof(frame, hashlib.sha256(np.ascontiguousarray(image)).hexdigest(), outside, anchor))
+        found.append(Proof(frame, hashlib.sha256(image.tobytes()).hexdigest(), outside, anchor))
         step(len(found), len(span))
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.instant.proxy import PHASE
 from engine.methods import card
 from engine.methods.base import Segment
 from engine.rendering.material import Material
@@ -150,7 +151,13 @@ def _layer_parts(layer: Material, dirty: Sequence[Segment], book: PaceBook, how:
         "Preparing the edit": sum(len(shot) for shot in shots.values()),
         "Propagating": sum(one.stop - one.start for one in dirty),
     }
-    return [Part(phase, count, book.cost(phase, _like(layer, phase, how))) for phase, count in units.items() if count]
+    return [Part(phase, count, _known(layer, phase, book, how)) for phase, count in units.items() if count]
+
+
+def _known(layer: Material, phase: str, book: PaceBook, how: str) -> Cost | None:
+    """A run that was never measured is told by its preview, scaled."""
+    found = book.cost(phase, _like(layer, phase, how))
+    return book.cost(PHASE, _like(layer, PHASE, how)) if found is None and phase == "Propagating" else found
 
 
 def _track_steps(layer: Material) -> int:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine.instant.pictures import proxy_size
+from engine.instant.proxy import PHASE
 from engine.progress import Progress
 from engine.rendering.material import Material
 from engine.rendering.outputs import peak_rss_bytes
@@ -141,7 +143,7 @@ class Meter:
                 units = _prepared_frames(self._material.again()) - self._prepared
             if units >= 1 and seconds > 0:
                 name, config = what.get(phase, ("", ""))
-                place = (video.digest[:12], video.size)
+                place = (video.digest[:12], proxy_size(video.size) if phase == PHASE else video.size)
                 notes.append(Note(phase, name, config, *place, round(units, 2), round(seconds, 3), max(0, grown.get(phase, 0))))
         if notes:
             name, config = what.get("Propagating", ("", ""))

@@ -69,7 +69,7 @@ def _edit(layer: Material) -> dict[str, Any]:
 def _segment(layer: Material, index: int) -> dict[str, Any]:
     """A segment with what was measured while it was rendered."""
     segment = layer.segments[index]
-    body = {"start": segment.start, "stop": segment.stop, "left": segment.left, "right": segment.right}
+    body: dict[str, Any] = {"start": segment.start, "stop": segment.stop, "left": segment.left, "right": segment.right}
     body |= {"method": layer.of(segment).project.edit.method}
     if not layer.is_done(segment):
         return {**body, "rendered": False}

@@ -74,6 +74,14 @@ class Workspace:
         """What a method prepared for a shot under this key; its done.json says what it is."""
         return self.cache / "prepared" / key
 
+    def proxies(self, key: str) -> Path:
+        """The record set of preview pictures of a segment, under this key."""
+        return self.cache / "proxies" / key
+
+    def audition(self, key: str) -> Path:
+        """What a method made of a second of the clip to be looked at, under this key: never part of the project's result."""
+        return self.cache / "audition" / key
+
     def entries(self) -> list[Path]:
         """The folders of the cache that hold one computed thing each; finished ones have a done.json."""
         places = (
@@ -83,7 +91,9 @@ class Workspace:
             self.cache.glob("points/*"),
             self.cache.glob("segments/*"),
             self.cache.glob("prepared/*"),
+            self.cache.glob("proxies/*"),
             self.cache.glob("agreement/*"),
+            self.cache.glob("audition/*"),
         )
         return sorted(path for place in places for path in place if path.is_dir() and not path.name.startswith("."))
 
@@ -126,7 +136,7 @@ class Workspace:
         sweep_parts(self.exports)
         sweep_parts(self.folder)
         sweep_parts(self.folder / "backups")
-        for place in (self.cache, *(self.cache / name for name in ("masks", "points", "segments", "prepared"))):
+        for place in (self.cache, *(self.cache / name for name in ("masks", "points", "segments", "prepared", "proxies"))):
             sweep_parts(place, GONE)
 
 
