@@ -113,11 +113,15 @@ def test_what_is_saved_comes_back_as_a_take_to_the_bit(editor: Editor, watch: Pa
     save(watch.folder / f"{one.stem}{suffix}", painted(editor))
     look(watch, 4)
     assert len(takes(editor)) == 1, "saved again without a change"
+    other = ".png" if suffix == ".ora" else ".ora"
+    save(watch.folder / f"{one.stem}{other}", painted(editor))
+    look(watch)
+    assert takes(editor) == [f"anchor-0006{suffix}"] and "just what the take" in watch.watched[0].said
     again = painted(editor)
     again[50:55, 90:95] = 255
     save(watch.folder / f"{one.stem}{suffix}", again)
     look(watch)
-    assert takes(editor) == [f"anchor-0006{suffix}", f"anchor-0006{suffix}, 2"]
+    assert takes(editor) == [f"anchor-0006{suffix}", f"anchor-0006{suffix}, 3"]
 
 
 def test_a_half_written_file_is_waited_for(editor: Editor, watch: PaintingWatch) -> None:

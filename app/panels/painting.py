@@ -46,9 +46,9 @@ def build() -> Panel:
     seen = gr.State("")
 
     def show(session: Session, frame: int) -> list[Any]:
-        return [_lines(session), gr.Timer(active=bool(session.painting.watched)), session.painting.mark]
+        return [_lines(session), gr.Timer(active=bool(session.painting.watched))]
 
-    return Panel([lines, timer, seen], show, {"send": send, "lines": lines, "timer": timer, "seen": seen})
+    return Panel([lines, timer], show, {"send": send, "lines": lines, "timer": timer, "seen": seen})
 
 
 def wire(on: Handlers, parts: dict[str, Any]) -> None:
@@ -59,13 +59,15 @@ def wire(on: Handlers, parts: dict[str, Any]) -> None:
     def tick(identity: str, frame: float, seen: str) -> list[Any]:
         def do() -> list[Any]:
             session = on.store.get(identity)
-            if session.painting.mark == seen:
-                return [gr.skip()] * len(on.outputs)
-            return on.refresh(session, int(frame or 0), {"mode": "edited"})
+            now = f"{identity} {session.painting.mark}"
+            if now == seen:
+                return [gr.skip()] * (len(on.outputs) + 1)
+            news = _news(session, int(frame or 0), seen) if seen.startswith(identity) else None
+            return [*on.refresh(session, int(frame or 0), news), now]
 
         return said(do)
 
-    parts["timer"].tick(tick, [on.state, on.frame, parts["seen"]], on.outputs, js=WITH_FRAME, **endpoint())
+    parts["timer"].tick(tick, [on.state, on.frame, parts["seen"]], [*on.outputs, parts["seen"]], js=WITH_FRAME, **endpoint())
 
 
 def send(session: Session, frame: int) -> None:
@@ -90,6 +92,15 @@ def answer(session: Session, frame: int, data: dict[str, Any]) -> None:
     chosen(stem)
 
 
+def _news(session: Session, frame: int, seen: str) -> dict[str, Any] | None:
+    """What the canvas is told when a painting came back: its sentence, and to show the edit where it is in sight."""
+    news = [one for one in session.painting.watched if one.said and one.mark not in seen]
+    if not news:
+        return None
+    shown = {"mode": "edited"} if any(one.frame == frame for one in news) else {}
+    return {**shown, "say": " ".join(f"Frame {one.frame}: {one.said}" for one in news)}
+
+
 def _lines(session: Session) -> str:
     watched = session.painting.watched
     if not watched:
@@ -98,7 +109,7 @@ def _lines(session: Session) -> str:
     rows = "".join(_line(one) for one in watched)
     place = html.escape(str(session.painting.folder))
     where = f'<div>Open and save in <code tabindex="0">{place}</code></div>'
-    return f'<div class="al-paintings" role="status">{where}<ul>{rows}</ul></div>'
+    return f'<div class="al-paintings">{where}<div role="list">{rows}</div></div>'
 
 
 def _line(one: Any) -> str:
@@ -109,6 +120,7 @@ def _line(one: Any) -> str:
         f' aria-label="{text}: {stem}">{text}</button>'
         for name, text in offers
     )
-    said = f"<div>{html.escape(one.said)}</div>" if one.said else ""
+    said = f'<div role="status">{html.escape(one.said)}</div>' if one.said else ""
     state = "asks" if one.asked else "waits"
-    return f'<li data-state="{state}" data-stem="{stem}"><b>watching {stem}.ora</b> and .png{said}<div>{buttons}</div></li>'
+    row = f'<div class="al-painting" role="listitem" data-state="{state}" data-stem="{stem}">'
+    return f"{row}<b>watching {stem}.ora</b> and .png{said}<div>{buttons}</div></div>"

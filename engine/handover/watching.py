@@ -51,6 +51,11 @@ class Watched:
     about: str = ""
     shift: tuple[float, float] = (0.0, 0.0)
 
+    @property
+    def mark(self) -> str:
+        """Changes with everything that there is to show of it."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+
 
 class PaintingWatch:
     """What of a project is painted elsewhere. Looks by itself, in a thread, while there is anything to look for."""
@@ -75,7 +80,7 @@ class PaintingWatch:
     def mark(self) -> str:
         """Changes with everything that there is to show."""
         with self._lock:
-            return hashlib.sha256(json.dumps([asdict(one) for one in self._watched]).encode()).hexdigest()
+            return " ".join(one.mark for one in self._watched)
 
     # --- what the user does -------------------------------------------------------------------------------
 
@@ -126,7 +131,8 @@ class PaintingWatch:
             picture = decode_png(self._editor.journal.objects.get(old.key))
             moved = shifted_back(picture, one.shift, self._material(one).picture(one.frame))
             take = self._add(one, moved, f"{old.label}, moved back", old.config)
-            one.asked, one.about, one.said = "", "", "The shift is undone in a take of its own; the shifted one stays beside it."
+            one.asked, one.about = "", ""
+            one.said = f"The shift is undone in the take “{take.label}”; the shifted one stays beside it."
             self._keep()
         self._arrived(one.frame, take.key)
         return take
@@ -183,14 +189,20 @@ class PaintingWatch:
         take = self._add(one, picture, label, {"file": name, **_told(found)})
         if found.is_shifted and found.shift:
             one.asked, one.about, one.shift = "shift", take.key, found.shift
-        one.said = " ".join([f"Came back as the take “{label}”.", *found.sentences(), *remarks])
+        came = f"Came back as the take “{label}”." if take.label == label else f"It shows just what the take “{take.label}” does."
+        one.said = " ".join([came, *found.sentences(), *remarks])
         self._keep()
         self._arrived(one.frame, take.key)
         return take
 
     def _add(self, one: Watched, picture: np.ndarray, label: str, config: dict[str, Any]) -> Take:
+        """The picture as a take of its anchor; the take that shows just this already, where there is one."""
         take = Take(self._editor.journal.objects.put(encode_png(picture)), "painted", label, config=config)
         project = self._editor.project
+        anchor = project.on_edit(one.edit).edit.anchor_at(one.frame)
+        same = next((old for old in anchor.takes if old.key == take.key), None) if anchor else None
+        if same is not None:
+            return same
         changed = acts.add_take(project.on_edit(one.edit), frame=one.frame, take=take).on_edit(project.edit.id)
         self._editor.commit(changed, f"Take on frame {one.frame}", place=one.frame)
         return take
