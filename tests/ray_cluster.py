@@ -25,9 +25,11 @@ NO_RAY = 'Ray is not installed: .venv/bin/python -m pip install "ray>=2.60"'
 HAS_RAY = importlib.util.find_spec("ray") is not None
 SIZE = (160, 256)
 START = """
-import sys
+import os, sys
 from pathlib import Path
 from engine.rendering.cluster import node
+if os.environ.get("ANCHORLINE_TEST_OPEN"):
+    node.ENVIRONMENT["RAY_AUTH_MODE"] = "disabled"
 ports, node.PORT, place = sys.argv[1].split(","), int(sys.argv[1].split(",")[0]), Path(sys.argv[2])
 node.FIXED_PORTS = dict(zip(node.FIXED_PORTS, map(int, ports[1:])))
 node.WORKER_PORTS = (0, 0)

@@ -8,8 +8,11 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,11 @@ from engine.rendering.executors import SerialExecutor
 from engine.rendering.render import propagate
 from tests.ray_cluster import HAS_RAY, NO_RAY, Cluster, cluster, recipe_in, segments_of
 from tests.recipes import cli, failed, start
+
+
+def on_ray(test: Callable[..., None]) -> Callable[..., None]:
+    return pytest.mark.ray(pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)(test))
+
 
 # --- without a cluster ------------------------------------------------------------------------------------
 
@@ -153,8 +161,7 @@ class Watched(Progress):
         self.shown.append(status)
 
 
-@pytest.mark.ray
-@pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)
+@on_ray
 def test_a_killed_worker_is_replaced_and_the_bytes_are_those_of_serial_work(
     known: Cluster, rendered: Path, tmp_path: Path
 ) -> None:
@@ -170,18 +177,15 @@ def test_a_killed_worker_is_replaced_and_the_bytes_are_those_of_serial_work(
     assert killed and report.rendered == 6 and report.outside_mask_max_abs == 0
     assert segments_of(tmp_path / "project") == segments_of(rendered / "project")
     shown = [status.done for status in progress.shown if status.phase == "Propagating"]
-    assert shown[-1] == 36 and len(set(shown)) > 2
+    assert shown[-1] == max(shown) and len(set(shown)) > 2
     assert not list((tmp_path / "project" / "cache").glob("witness-*"))
     assert known.workers() == []
 
 
-@pytest.mark.ray
-@pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)
+@on_ray
 def test_where_the_folder_is_not_shared_clip_and_results_travel(
     known: Cluster, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     ordered = executor._order
     monkeypatch.setattr(executor, "_order", lambda *given: replace(ordered(*given), witness=("nothing", "nothing")))
     with opened(rendered, tmp_path) as editor:
@@ -194,8 +198,29 @@ def test_where_the_folder_is_not_shared_clip_and_results_travel(
     assert [path for path in kept.rglob(".*.witness-*")] == []
 
 
-@pytest.mark.ray
-@pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)
+@on_ray
+@pytest.mark.slow
+def test_three_deaths_over_a_segment_end_the_run_with_a_sentence(known: Cluster, rendered: Path, tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def kill_all() -> None:
+        while not done.wait(0.02):
+            for number in known.workers():
+                if b"render" in Path(f"/proc/{number}/cmdline").read_bytes():
+                    os.kill(number, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    try:
+        with opened(rendered, tmp_path) as editor, pytest.raises(MethodError, match=r"died 3 times over frames \d+–\d+"):
+            propagate(editor.material, Progress(), RayExecutor(known.address))
+    finally:
+        done.set()
+        killer.join()
+    segments_of(tmp_path / "project")
+
+
+@on_ray
 def test_cancel_keeps_what_is_finished_and_leaves_nobody_at_work(known: Cluster, rendered: Path, tmp_path: Path) -> None:
     def stop() -> None:
         raise Cancelled
@@ -210,8 +235,7 @@ def test_cancel_keeps_what_is_finished_and_leaves_nobody_at_work(known: Cluster,
         time.sleep(0.05)
 
 
-@pytest.mark.ray
-@pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)
+@on_ray
 def test_a_killed_driver_leaves_what_is_finished_to_the_next_one(known: Cluster, rendered: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(rendered / "bare", project)
@@ -229,8 +253,7 @@ def test_a_killed_driver_leaves_what_is_finished_to_the_next_one(known: Cluster,
     assert segments_of(project) == segments_of(rendered / "project")
 
 
-@pytest.mark.ray
-@pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)
+@on_ray
 def test_nobody_comes_in_without_the_token(known: Cluster, rendered: Path, tmp_path: Path) -> None:
     render = ("render", rendered / "bare", "-o", tmp_path / "x.mp4", "--executor", "ray", "--ray-address", known.address)
     (tmp_path / "home").mkdir()
@@ -247,10 +270,50 @@ def test_nobody_comes_in_without_the_token(known: Cluster, rendered: Path, tmp_p
 # --- what is not a cluster --------------------------------------------------------------------------------
 
 
-@pytest.mark.ray
-@pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)
+@on_ray
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
     monkeypatch.setattr(connect, "ASKING", 3)
     with pytest.raises(EngineError, match="No Ray cluster answers"), connect.connected("127.0.0.1:9"):
         pass
+
+
+@on_ray
+@pytest.mark.slow
+def test_a_cluster_that_lets_anybody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with cluster(ANCHORLINE_TEST_OPEN="1") as opened_to_all:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", opened_to_all.environment["RAY_AUTH_TOKEN"])
+        with pytest.raises(MethodError, match="lets anybody in"), connect.connected(opened_to_all.address):
+            pass
+
+
+@on_ray
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system who listens")
+def test_ray_on_this_machine_listens_on_the_loopback_address_alone(rendered: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(rendered / "bare", tmp_path / "project")
+    run = ("render", "project", "-o", "out", "--executor", "ray")
+    child = start(tmp_path, *run)
+    heard: set[str] = set()
+    while child.poll() is None:
+        family = {number: str(number) for number in descendants(child.pid)}
+        told = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True).stdout
+        for line in told.splitlines():
+            if any(f"pid={number}," in line for number in family):
+                heard.add(line.split()[3].rpartition(":")[0])
+        time.sleep(0.2)
+    assert child.wait() == 0, child.communicate()
+    assert heard and heard <= {"127.0.0.1", "[::ffff:127.0.0.1]"}
+    assert segments_of(project) == segments_of(rendered / "project")
+    assert not list(connect.place_of_sockets().glob(f"alray-{child.pid}-*"))
+
+
+def descendants(process: int) -> set[int]:
+    """A process and all that it started, in any depth."""
+    told = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout
+    parents = {int(one): int(parent) for one, parent in (line.split() for line in told.splitlines())}
+    found, fresh = {process}, {process}
+    while fresh:
+        fresh = {one for one, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return found

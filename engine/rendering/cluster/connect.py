@@ -46,9 +46,9 @@ LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's own switch, read when it is imported: at 0 it takes the loopback address and listens there alone."""
 LOOPBACKS = ("127.", "localhost", "[::1]")
 STORE = 200 * 2**20  # bytes of Ray's shared memory: on one machine results go by way of the disk
-LONGEST_SOCKET = 40  # characters of a folder that leave room for the names of Ray's sockets in it
+LONGEST = 16  # characters of a folder below which the names of Ray's sockets are not too long for the system
 ASKING = 15  # seconds that a cluster has to answer
-LEFT = re.compile(r"anchorline-ray-(\d+)-")
+LEFT = re.compile(r"alray-(\d+)-")
 OPEN = "open"
 PROBE = """
 import sys
@@ -126,14 +126,18 @@ def _token() -> str:
     return secrets.token_hex(32)
 
 
+def place_of_sockets() -> Path:
+    """The folder for temporary files, or, where its name is too long for sockets in it, the system's."""
+    place = Path(tempfile.gettempdir())
+    return Path(os.sep, "tmp") if os.name == "posix" and len(str(place)) > LONGEST else place
+
+
 def _folder() -> Path:
     """A folder for Ray's sockets and logs that only this user may enter; takes those of killed runs away."""
-    near = Path(tempfile.gettempdir())
-    if len(str(near)) > LONGEST_SOCKET and os.name == "posix":
-        near = Path(os.sep, "tmp")
+    near = place_of_sockets()
     sweep_parts(near, LEFT)
     try:
-        return Path(tempfile.mkdtemp(prefix=f"anchorline-ray-{os.getpid()}-", dir=near))
+        return Path(tempfile.mkdtemp(prefix=f"alray-{os.getpid()}-", dir=near))
     except OSError as error:
         raise MethodError(f"Ray cannot make a folder for its sockets: {error.strerror}; use --executor pool.") from error
 

@@ -40,14 +40,17 @@ class Wanted:
 def node_folder() -> Path:
     """Where this machine keeps what clusters send it; only this user may enter. Raises MediaError when it cannot be made."""
     named = os.environ.get(NODE_CACHE)
-    folder = private_folder(Path(named).parent, Path(named).name) if named else private_folder(Path(tempfile.gettempdir()))
+    folder = _own(Path(named)) if named else private_folder(Path(tempfile.gettempdir()), "anchorline-node")
     (folder / "cache").mkdir(exist_ok=True)
     return folder
 
 
-def private_folder(place: Path, name: str = "anchorline-node") -> Path:
+def private_folder(place: Path, name: str) -> Path:
     """A folder of this user's own in a place that all users share. Raises MediaError when it is another's."""
-    folder = place / (f"{name}-{_user()}" if place == Path(tempfile.gettempdir()) else name)
+    return _own(place / f"{name}-{hashlib.sha256(getpass.getuser().encode()).hexdigest()[:8]}")
+
+
+def _own(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.name == "posix" and (folder.is_symlink() or folder.stat().st_uid != os.getuid()):
@@ -56,10 +59,6 @@ def private_folder(place: Path, name: str = "anchorline-node") -> Path:
     except OSError as error:
         raise MediaError(f"Cannot make the folder for clusters: {error.strerror}; name another in {NODE_CACHE}.") from error
     return folder
-
-
-def _user() -> str:
-    return hashlib.sha256(getpass.getuser().encode()).hexdigest()[:8]
 
 
 def clip_name(digest: str) -> str:

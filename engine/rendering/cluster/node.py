@@ -11,11 +11,10 @@ import re
 import secrets
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from engine.errors import MethodError
-from engine.rendering.cluster.connect import ENVIRONMENT, LOOPBACK_ONLY, check_installed, has_token
+from engine.rendering.cluster.connect import ENVIRONMENT, LOOPBACK_ONLY, check_installed, has_token, place_of_sockets
 from engine.rendering.cluster.files import private_folder
 from engine.store.processes import child_environment
 
@@ -62,7 +61,7 @@ def start_arguments(address: str, host: str, cpus: int | None, gpus: int | None)
     if address:
         arguments += ["--address", address]
     else:
-        folder = private_folder(Path(tempfile.gettempdir()), "anchorline-ray-cluster")
+        folder = private_folder(place_of_sockets(), "alray")
         arguments += ["--head", "--port", str(PORT), "--include-dashboard", "false", "--temp-dir", str(folder)]
     if host != HERE or not address:
         arguments += ["--node-ip-address", host]
