@@ -92,6 +92,7 @@ OWN_ACTS = {
     "choose_take": ("frame", "key"),
     "select_edit": ("edit",),
     "set_segment_method": ("start", "stop", "method", "config"),
+    "use_method": ("method", "config"),
 }
 """Acts that are no pure function of the document, with their arguments; they are carried out by app/session.py."""
 

@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from app.audition_routes import audition_routes
 from app.review_routes import review_routes
 from app.session import Session
 from app.settings_routes import settings_routes
@@ -106,6 +107,7 @@ def _project_routes(base: str, project: Callable[..., Any]) -> list[Route]:
         Route(f"{base}/audio", project(_audio)),
         Route(f"{base}/exports/{{name}}", project(_export)),
         *review_routes(base, project),
+        *audition_routes(base, project),
         *sheet_routes(base, project),
     ]
 

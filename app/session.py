@@ -137,6 +137,8 @@ class Session:
             self.editor.select_edit(args["edit"])
         elif name == "set_segment_method":
             self.editor.set_segment_method(**args)
+        elif name == "use_method":
+            self.editor.use_method(**args)
         else:
             self._act(name, args, gesture)
         self.carry_soon()

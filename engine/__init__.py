@@ -8,12 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.audition.run import picture_of as audition_picture
     from engine.device import choose_device, chosen_device, devices
     from engine.document import acts, edit_acts, point_acts, token_acts
     from engine.document.project import Project
     from engine.editor import Editor, OutsideRegion
     from engine.effects import EFFECTS, picture_fields
     from engine.errors import EngineError, MediaError, MethodError, ProjectError, RecipeError
+    from engine.fitting import Fitting, Option, fittings
     from engine.handover.forms import FORMS as HANDOVER_FORMS
     from engine.handover.jobs_in import import_job, is_job, take_markers
     from engine.handover.watching import PaintingWatch
@@ -77,6 +79,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
     "Estimate": "engine.review.estimate",
+    "Fitting": "engine.fitting",
     "InstantPreview": "engine.instant.preview",
     "Job": "engine.jobs",
     "JobManager": "engine.jobs",
@@ -85,6 +88,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "MediaError": "engine.errors",
     "MethodError": "engine.errors",
     "ModelDesk": "engine.models.desk",
+    "Option": "engine.fitting",
     "OutsideRegion": "engine.editor",
     "Overview": "engine.quality",
     "PaintingWatch": "engine.handover.watching",
@@ -98,6 +102,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "Viewer": "engine.viewing",
     "acts": "engine.document.acts:",
     "box_of_words": "engine.segmentation.remote",
+    "audition_picture": "engine.audition.run:picture_of",
     "backups_of": "engine.store.backups",
     "cache_bytes": "engine.store.cache",
     "certificate_of": "engine.review.certificate",
@@ -115,6 +120,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "estimate_of": "engine.review.estimate",
     "estimate_sentences": "engine.review.estimate:sentences",
     "find_clip": "engine.store.clips",
+    "fittings": "engine.fitting",
     "found_tokens": "engine.rendering.token_view",
     "import_job": "engine.handover.jobs_in",
     "is_job": "engine.handover.jobs_in",
@@ -168,6 +174,7 @@ __all__ = [
     "Editor",
     "EngineError",
     "Estimate",
+    "Fitting",
     "InstantPreview",
     "Job",
     "JobManager",
@@ -176,6 +183,7 @@ __all__ = [
     "MediaError",
     "MethodError",
     "ModelDesk",
+    "Option",
     "OutsideRegion",
     "Overview",
     "PaceBook",
@@ -188,6 +196,7 @@ __all__ = [
     "Summary",
     "Viewer",
     "acts",
+    "audition_picture",
     "backups_of",
     "box_of_words",
     "cache_bytes",
@@ -208,6 +217,7 @@ __all__ = [
     "estimate_sentences",
     "find_clip",
     "finished_below",
+    "fittings",
     "found_tokens",
     "import_job",
     "import_project",

@@ -111,6 +111,11 @@ class Editor(Marking):
                 project = acts.add_take(project, frame=one.get("frame", frame), take=take)
             return self.commit(replace(project, selected=worked_on), f"Takes on frame {frame}", place=frame)
 
+    def use_method(self, method: str, config: dict[str, Any]) -> Project:
+        """Another method for the whole edit. Raises MethodError, RecipeError: there is none such, or a wrong setting."""
+        checked_config(card(method).Config, config, f"the settings of {card(method).title}")
+        return self.act(acts.set_edit, "Method", method=method, config=dict(config))
+
     def set_segment_method(
         self, start: FrameIndex, stop: FrameIndex, method: str, config: dict[str, Any] | None = None
     ) -> Project:

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from engine.audition.candidates import free_for_models
+from engine.audition.run import hold
 from engine.device import is_device_fault, is_out_of_memory, one_thread
 from engine.document.project import from_json
 from engine.errors import Cancelled, EngineError
@@ -137,6 +139,10 @@ def _work(material: Material, order: dict[str, Any], progress: Progress) -> dict
     if kind == "certify":
         proved = certify(material, progress)
         return {"message": f"Measured {len(proved.frames)} rendered frames.", "certificate": proved.as_json()}
+    if kind == "audition":
+        result = hold(material, args["frame"], free_for_models(), progress, lambda so_far: _say({"result": so_far}))
+        tried = sum(one["state"] == "done" for one in result["tiles"])
+        return {**result, "message": f"Methods tried on the second around frame {args['frame']}: {tried}."}
     if kind == "export":
         out = Path(args["out"])
         if order.get("attempts") and out.exists():  # the name is this job's own: it was finished when the editor died

@@ -23,6 +23,7 @@ KINDS = {
     "carry": "Carrying masks",
     "propagate": "Propagating",
     "take": "Making takes",
+    "audition": "Trying the methods",
     "export": "Exporting",
     "proxy": "Previewing",
     "certify": "Measuring what was rendered",
