@@ -16,8 +16,9 @@ from app.canvas import EditorCanvas, Timeline
 from app.controls import listed
 from app.endpoints import add_endpoints
 from app.handlers import Handlers, endpoint, said
-from app.panels import anchors, check, edits, export, models, painting, project, propagate, source, subjects, who
+from app.panels import anchors, check, edits, export, method_models, models, painting, project, propagate, source, subjects, who
 from app.panels.fields import chosen_values
+from app.panels.queue import Queue
 from app.session import Session
 from app.store import SessionStore
 from engine import EFFECTS, METHODS, EngineError
@@ -56,11 +57,14 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
                         of_painting = painting.build()
                     with gr.Tab("Propagate"):
                         of_propagate = propagate.build()
+                        of_methods = method_models.build(store, of_propagate.parts["chosen"], of_propagate.parts["controls"])
                     with gr.Tab("Check"):
                         of_check = check.build()
                     with gr.Tab("Export"):
                         of_export = export.build()
-                dock = propagate.dock()
+                with gr.Row(elem_id="dock"):
+                    dock = propagate.dock()
+                Queue(elem_id="queue")
         Timeline(elem_id="timeline")
         listed(page)
         add_endpoints(store)
@@ -68,7 +72,8 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
             store,
             canvas,
             dock,
-            [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_check, of_export, of_project, of_models],
+            [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_methods, of_check, of_export]
+            + [of_project, of_models],
         )
         handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
         edits.wire(handlers)
@@ -78,6 +83,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
         painting.wire(handlers, of_painting.parts)
         _wire_work(handlers, of_propagate.parts, of_export.parts)
         check.wire(handlers, of_check.parts)
+        method_models.wire(handlers, of_methods.parts)
         _wire_project(handlers, of_project.parts)
         _wire_models(handlers, of_models.parts)
         _wire_page(page, handlers, canvas, first, setup)

@@ -14,7 +14,6 @@ import gradio as gr
 from app.panels import fields
 from app.panels.base import Panel
 from app.panels.empty import how_to_propagate
-from app.panels.queue import Queue
 from app.session import Session
 from engine import METHODS, Job, acts, estimate_sentences, is_smaller
 
@@ -158,7 +157,6 @@ def dock() -> tuple[gr.HTML, gr.Button]:
     """Always visible: kind, phase, progress, time left; cancel."""
     card = gr.HTML(card_of(None), elem_id="job")
     cancel = gr.Button("Cancel", variant="stop", size="sm", interactive=False, elem_id="cancel")
-    Queue(elem_id="queue")
     return card, cancel
 
 
