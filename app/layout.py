@@ -68,12 +68,12 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
         Timeline(elem_id="timeline")
         listed(page)
         add_endpoints(store)
+        rest = [of_check, of_export, of_project, of_models]
         handlers = Handlers(
             store,
             canvas,
             dock,
-            [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_methods, of_check, of_export]
-            + [of_project, of_models],
+            [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_methods, *rest],
         )
         handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
         edits.wire(handlers)
