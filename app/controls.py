@@ -16,7 +16,7 @@ BUTTONS = (gr.Button, gr.UploadButton, gr.DownloadButton)
 FIELDS = (gr.Textbox, gr.Dropdown, gr.Slider, gr.Number, gr.Checkbox, gr.Radio, gr.ColorPicker, gr.CheckboxGroup)
 
 KEYS: dict[str, list[str]] = {
-    "make-take": ["G"],
+    "make-take": ["Shift+T"],
     "approve": ["Y"],
     "export": ["Ctrl+E"],
     "paint-elsewhere": ["Shift+D"],

@@ -16,7 +16,21 @@ from app.canvas import EditorCanvas, Timeline
 from app.controls import listed
 from app.endpoints import add_endpoints
 from app.handlers import Handlers, endpoint, said
-from app.panels import anchors, check, edits, export, method_models, models, painting, project, propagate, source, subjects, who
+from app.panels import (
+    anchors,
+    check,
+    edits,
+    export,
+    method_models,
+    models,
+    painting,
+    project,
+    propagate,
+    segment_method,
+    source,
+    subjects,
+    who,
+)
 from app.panels.fields import chosen_values
 from app.panels.queue import Queue
 from app.session import Session
@@ -57,6 +71,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
                         of_painting = painting.build()
                     with gr.Tab("Propagate"):
                         of_propagate = propagate.build()
+                        of_segment = segment_method.build()
                         of_methods = method_models.build(store, of_propagate.parts["chosen"], of_propagate.parts["controls"])
                     with gr.Tab("Check"):
                         of_check = check.build()
@@ -81,7 +96,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
         _wire_subjects(handlers, of_subjects.parts)
         _wire_anchors(handlers, of_anchors.parts)
         painting.wire(handlers, of_painting.parts)
-        _wire_work(handlers, of_propagate.parts, of_export.parts)
+        _wire_work(handlers, of_propagate.parts, of_export.parts, of_segment.parts)
         check.wire(handlers, of_check.parts)
         method_models.wire(handlers, of_methods.parts)
         _wire_project(handlers, of_project.parts)
@@ -161,7 +176,7 @@ def _wire_anchors(on: Handlers, parts: dict[str, Any]) -> None:
     on.on(parts["clip"].click, lambda s, f: anchors.approve(s, f, "clip"), name="approve_and_clip", command=edited)
 
 
-def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
+def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], of_segment: dict[str, Any]) -> None:
     flat = [control for controls in run["controls"].values() for control in controls]
     configs = {name: card.Config for name, card in METHODS.items()}
     told = [*run["texts"], run["seed"]]
@@ -189,7 +204,18 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any]) -> None:
         if session.job:
             session.jobs.cancel(session.job)
 
+    def try_now(session: Session, frame: int, name: str, *given: Any) -> None:
+        if propagate.says(given[-1], session):
+            propagate.tell_texts(session, given[: len(told) - 1], given[len(told) - 1])
+
+    def chosen(session: Session, name: str, given: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+        try_now(session, 0, name, *given)
+        return name, chosen_values(configs, run["controls"], name, tuple(given[len(told) : -1]))
+
     asked = [run["chosen"], *told, *flat, run["of"]]
+    for event in (on.canvas.audition, of_segment["try"].click):
+        on.on(event, try_now, asked, command={"audition": True})
+    segment_method.wire(on, of_segment, asked, chosen)
     on.on(run["proxy"].click, proxy_now, asked, name="preview_first", command={"mode": "edited"})
     on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})
     on.on_canvas(on.canvas.run, propagate_now, asked)

@@ -8,6 +8,7 @@
 
 import { Announcer } from "./announce.js";
 import { Api } from "./api.js";
+import { Audition } from "./audition.js";
 import { COMMANDS } from "./commands.js";
 import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
@@ -82,13 +83,14 @@ export class Editor extends EventTarget {
     this.tour = new Tour(this);
     this.announce = new Announcer(this);
     this.sheet = new ContactSheet(this);
+    this.audition = new Audition(this);
     this.keyboard = new Keyboard(this);
     this.changed("state");
   }
 
   #reserve() {
     const timeline = document.querySelector(".al-timeline")?.offsetHeight ?? 0;
-    return this.panel.bottom.offsetHeight + timeline + 28;
+    return this.panel.bottom.offsetHeight + timeline + 46;
   }
 
   changed(name) {

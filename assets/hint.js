@@ -5,15 +5,22 @@ import { active } from "./poll.js";
 
 /** What each tool does. {command:argument} stands for the current key. */
 const TOOLS = {
-  select: "Select: click a mark or an anchor to pick it, drag it to move it; {deleteSelected} deletes it. Drag elsewhere to pan.",
-  hand: "Hand: drag to pan; Ctrl + wheel zooms; double click shows the whole picture.",
-  point: "Point: left click is inside the subject, right click outside; hold Shift to see the mask first; click a point to take it away.",
-  box: "Box: drag from one corner of the subject to the other.",
-  brush: "Brush: paint what belongs to the subject; right button or Alt takes away; {brushSize:0.8} and {brushSize:1.25} change the size.",
-  eraser: "Eraser: paint over what does not belong to the subject; Alt adds instead.",
-  lasso: "Lasso: draw round what belongs to the subject; right button or Alt takes it away.",
-  track: "Tracked point: click to add one; drag it to where it is; right click says it is hidden here.",
-  paint: "Draw: paint over the picture; right button or Alt erases; {keepPaint} keeps it as a take of this frame.",
+  select: "Select: drag a mark to move it, {deleteSelected} deletes it; drag elsewhere to pan.",
+  hand: "Hand: drag to pan, Ctrl + wheel to zoom, double click to see all.",
+  point: "Point: left click inside, right click outside; Shift shows the mask first; a click on a point takes it away.",
+  box: "Box: drag from corner to corner of the subject.",
+  brush: "Brush: paint the subject; right button or Alt takes away; {brushSize:0.8} {brushSize:1.25} size.",
+  eraser: "Eraser: paint over what is not the subject; Alt adds.",
+  lasso: "Lasso: draw round the subject; right button or Alt takes away.",
+  track: "Tracked point: click to add, drag to where it is; right click: hidden here.",
+  paint: "Draw: paint over the picture; right button or Alt erases; {keepPaint} keeps it as a take.",
+};
+
+const MARK = {
+  point: "Click on what you want to change.",
+  box: "Draw a box round what you want to change.",
+  brush: "Paint what you want to change.",
+  lasso: "Draw round what you want to change.",
 };
 
 export function toolHint(editor) {
@@ -32,7 +39,10 @@ export function nextStep(editor) {
   const marked = view.subjects.some((one) => one.keyframes.length);
   const approved = view.anchors.filter((one) => one.chosen);
   const open = view.anchors.find((one) => !one.chosen);
-  if (!marked && !approved.length) return step("Click on what you want to change.", "Take the point tool", "tool", "point");
+  if (!marked && !approved.length) {
+    const drawing = ["point", "box", "brush", "lasso"].includes(editor.tool);
+    return drawing ? step(MARK[editor.tool]) : step(MARK.point, "Take the point tool", "tool", "point");
+  }
   if (!view.anchors.length) return step("Go to a frame that shows it well.", "Make this frame an anchor", "addAnchor");
   if (open && !approved.length && open.frame !== editor.want) return step(`Frame ${open.frame} is an anchor without an approved take.`, "Go there", "goFrame", open.frame);
   if (open && !approved.length) {
@@ -60,10 +70,10 @@ export class Hint {
     setText(this.tool, hint);
     if (this.tool.title !== hint) this.tool.title = hint;
     const step = nextStep(this.editor);
-    this.act.hidden = !step;
+    this.act.hidden = !step?.command;
     setText(this.text, step ? `Next: ${step.text}` : "");
     this.step = step;
-    if (!step) return;
+    if (!step?.command) return;
     const { keymap } = this.editor;
     setText(this.act.firstChild, step.label);
     const title = keymap.titleFor(step.command, step.argument, step.label);
@@ -72,6 +82,6 @@ export class Hint {
   }
 
   #run() {
-    if (this.step) this.editor.run(this.step.command, this.step.argument);
+    if (this.step?.command) this.editor.run(this.step.command, this.step.argument);
   }
 }

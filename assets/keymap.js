@@ -21,11 +21,14 @@ export class Keymap extends EventTarget {
     this.add(rows);
   }
 
-  /** More rows; one whose id is there already is left out. */
+  /** More rows; one whose id is there already is left out, and keys that an earlier row has stay that row's. */
   add(rows) {
+    const taken = new Set(this.rows.flatMap((row) => row.keys));
     for (const row of rows) {
       const id = idOf(row.command, row.argument);
-      if (!this.row(id)) this.rows.push({ ...row, id, fixed: row.keys.length > MOST_KEYS || row.command === "escape" });
+      if (this.row(id)) continue;
+      const keys = row.keys.filter((chord) => !taken.has(chord));
+      this.rows.push({ ...row, id, keys, fixed: keys.length > MOST_KEYS || row.command === "escape" });
     }
     this.#changed();
   }

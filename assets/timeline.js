@@ -73,6 +73,7 @@ export class Timeline {
     if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) {
       [this.canvas.width, this.canvas.height] = size;
       this.canvas.style.height = `${height}px`;
+      document.documentElement.style.setProperty("--al-timeline-height", `${this.root.offsetHeight}px`); // the columns end above it
       this.editor.stage.fit();
     }
     this.pen.setTransform(density, 0, 0, density, 0, 0);
