@@ -1,8 +1,8 @@
 """How far a rendered frame can be believed, and which frame should be the next anchor.
 
 A method notes for each frame which share of its region no anchor saw (`unseen`) and how well what it carried fits the rest
-(`confidence`). From these follows a frame's doubt, 0 to 1. Another anchor is worth what doubt it takes away: around it frames
-are as sure as frames at that distance from the present anchors are.
+(`confidence`). From these follows a frame's doubt, 0 to 1. Another anchor is worth what doubt it takes away from all frames up
+to the next anchors: it stands in for the farther one of those on its side, so a frame has two anchors to go by where it had one.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ from engine.media.records import RecordReader
 from engine.rendering.material import Material
 from engine.types import FrameIndex, FrameRange
 
-WORTH = 0.02
+WORTH = 0.005
 """Mean doubt that an anchor must take away to be worth making (our choice)."""
 LEVELS = 9
 """Doubt is drawn in so many steps, and none."""
 
-HIDDEN = 2.0
-"""Errors that a method does not notice grow with distance: twice as much of them as of those it notices (our choice)."""
+HIDDEN = 0.2
+"""Errors that a method does not notice grow with distance, up to what so much doubt means (fitted, like the next three)."""
+ALIKE = 0.7
+"""How much doubt a difference in doubt means between two frames."""
+SPARED = 0.25
+"""A frame may show so much less of the subject than another before it counts."""
 SEEN = 0.5
 """Of the usual region: less of the subject makes no anchor."""
-DRIFT = 30.0
-"""Frames over which they grow."""
+DRIFT = 16.0
+"""Frames over which unnoticed errors grow."""
 
 Measures = Mapping[str, Any]
 
@@ -109,39 +113,44 @@ def suggestions(
 
 
 def _ranked(frames: np.ndarray, doubted: np.ndarray, weight: np.ndarray, anchors: np.ndarray) -> list[Suggestion]:
-    """The frames (n,) of a shot, each with the doubt that an anchor there takes away."""
-    distance = np.abs(frames[:, None] - anchors[None]).min(axis=1)
-    mean = float(doubted @ weight / max(float(weight.sum()), 1e-9))
-    usual, beyond = usual_doubt(distance, doubted), HIDDEN * mean
-    apart = np.abs(frames[:, None] - frames[None])  # (candidate, frame)
-    after = usual[np.minimum(apart, len(usual) - 1)] + beyond * _drift(apart)
-    before = doubted + beyond * _drift(distance)
-    gains = np.maximum(0, before[None] - after) @ weight / (1 + HIDDEN)
-    gains[distance == 0] = 0
+    """The frames (n,) of a shot, each with the doubt that an anchor there takes away; `weight` (n,): how much each counts."""
+    left, right = (_of_anchor(frames, doubted, anchors, side) for side in (-1, 1))
+    before = _together(left, right)[None]
+    candidate = _of_candidate(frames, doubted, weight)
+    earlier = frames[None] < frames[:, None]  # (candidate, frame)
+    after = _together(candidate, np.where(earlier, left[None], right[None]))
+    taken = np.maximum(0, (before - after) @ weight) / max(float((before @ weight)[0]), 1e-9)
+    gains = taken * float(doubted @ weight)
+    gains[np.isin(frames, anchors)] = 0
     return [Suggestion(int(frame), float(gain)) for frame, gain in zip(frames, gains, strict=True)]
+
+
+def _together(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Error of what two anchors say together: that of two independent ones, mixed by their errors. Infinite where neither is."""
+    with np.errstate(divide="ignore"):
+        return 1 / np.maximum(1 / np.maximum(one, 1e-6) + 1 / np.maximum(other, 1e-6), 1e-6)
+
+
+def _of_anchor(frames: np.ndarray, doubted: np.ndarray, anchors: np.ndarray, side: int) -> np.ndarray:
+    """(n,) error of what the nearest anchor before (side −1) or after (1) a frame says of it alone; infinite where none is."""
+    away = side * (anchors[None] - frames[:, None])
+    away = np.where(away >= 0, away, np.inf).min(axis=1)
+    return np.where(np.isfinite(away), doubted + HIDDEN * _drift(away), np.inf)
+
+
+def _of_candidate(frames: np.ndarray, doubted: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(candidate, frame) error of what an anchor at a frame would say of the others.
+
+    Two frames that are doubted alike show alike, as far as is known; what one shows much less of than the other it lacks.
+    """
+    unlike = ALIKE * np.abs(doubted[:, None] - doubted[None])
+    lacks = np.clip(1 - weight[:, None] / np.maximum(weight[None], 1e-12) - SPARED, 0, 1)
+    return 1 - (1 - unlike) * (1 - lacks) + HIDDEN * _drift(np.abs(frames[:, None] - frames[None]))
 
 
 def _drift(distance: np.ndarray) -> np.ndarray:
     """0 at an anchor … 1 far from it."""
-    return 1 - np.exp(-distance / DRIFT)
-
-
-def usual_doubt(distance: np.ndarray, doubted: np.ndarray) -> np.ndarray:
-    """(farthest + 1,) doubt by distance from an anchor: the increasing curve that fits the frames best (pool adjacent violators).
-
-    distance (n,) frames, doubted (n,). An anchor's own doubt is 0.
-    """
-    farthest = int(distance.max(initial=0))
-    count = np.bincount(distance, minlength=farthest + 1).astype(float)
-    total = np.bincount(distance, doubted, minlength=farthest + 1)
-    total[0], count[0] = 0.0, max(1.0, count[0])
-    pools: list[list[float]] = []  # sum, count, distances
-    for sum_, n in zip(total.tolist(), count.tolist(), strict=True):
-        pools.append([sum_, n, 1])
-        while len(pools) > 1 and pools[-2][0] * pools[-1][1] >= pools[-1][0] * pools[-2][1]:
-            last = pools.pop()
-            pools[-1] = [before + more for before, more in zip(pools[-1], last, strict=True)]
-    return np.concatenate([np.full(int(length), sum_ / max(n, 1.0)) for sum_, n, length in pools])
+    return np.asarray(1 - np.exp(-distance / DRIFT))
 
 
 def levels(known: Mapping[FrameIndex, float], frames: int) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.quality import doubt, doubts, levels, suggestions, usual_doubt
+from engine.quality import doubt, doubts, levels, suggestions
 from engine.types import FrameRange
 
 SHOT = FrameRange(0, 60)
@@ -21,21 +21,27 @@ def test_doubt_is_what_is_unseen_or_unsure() -> None:
     assert doubts({1: {"confidence": 0.5}, 2: {}}) == {1: 0.5}
 
 
-def test_where_doubt_grows_evenly_the_middle_is_next() -> None:
+def test_where_doubt_grows_evenly_about_the_middle_is_next() -> None:
     between = {frame: min(frame, 59 - frame) / 60 for frame in range(60)}
     best = suggestions(noted(between), [0, 59], [SHOT])[0]
-    assert abs(best.frame - 29.5) < 3
+    assert abs(best.frame - 29.5) < 10
 
 
 def test_after_a_single_anchor_the_best_is_beyond_the_middle() -> None:
     """Frames on both sides of it gain; the ones near the old anchor need it least."""
     best = suggestions(noted({frame: frame / 60 for frame in range(60)}), [0], [SHOT])[0]
-    assert 32 <= best.frame <= 50
+    assert best.frame >= 32
 
 
-def test_a_hump_is_where_it_is() -> None:
-    hump = {frame: 0.05 + 0.8 * float(np.exp(-(((frame - 42) / 4) ** 2))) for frame in range(1, 59)} | {0: 0.0, 59: 0.0}
-    assert abs(suggestions(noted(hump), [0, 59], [SHOT])[0].frame - 42) <= 6
+@pytest.mark.parametrize("middle", [20, 42])
+def test_a_wide_hump_is_worth_an_anchor_and_a_short_one_is_not(middle: int) -> None:
+    """A frame that is like few others helps few others."""
+
+    def hump(width: float) -> int:
+        values = {frame: 0.05 + 0.8 * float(np.exp(-(((frame - middle) / width) ** 4))) for frame in range(1, 59)}
+        return suggestions(noted(values | {0: 0.0, 59: 0.0}), [0, 59], [SHOT])[0].frame
+
+    assert abs(hump(9) - middle) <= 9 and abs(hump(1.5) - middle) > 3
 
 
 def test_shots_are_judged_apart() -> None:
@@ -59,10 +65,18 @@ def test_nothing_to_gain_suggests_nothing() -> None:
     assert suggestions({}, [0], [SHOT]) == [] and suggestions(noted({5: 0.4}), [], [SHOT]) == []
 
 
-def test_the_usual_doubt_never_falls() -> None:
-    curve = usual_doubt(np.array([0, 1, 2, 3, 4]), np.array([0.0, 0.4, 0.2, 0.3, 0.9]))
-    assert np.allclose(curve, [0, 0.3, 0.3, 0.3, 0.9]) and curve.shape == (5,)
-    assert np.all(np.diff(usual_doubt(np.arange(50), np.random.default_rng(0).random(50))) >= -1e-12)
+def test_two_anchors_are_better_than_one_and_an_open_end_wants_one_late() -> None:
+    """With errors that do not grow, frames gain by lying between two anchors: most do where the new one is late."""
+    best = suggestions(noted({frame: 0.1 * min(1.0, frame / 5) for frame in range(60)}), [0], [SHOT])[0]
+    assert best.frame >= 40
+
+
+def test_what_shows_little_of_the_subject_is_no_good_anchor() -> None:
+    measures = noted({frame: 0.1 * min(1.0, frame / 5) for frame in range(60)})
+    for frame in range(40, 60):
+        measures[frame]["region"] = 0.055  # just enough to be an anchor at all
+    gains = {one.frame: one.gain for one in suggestions(measures, [0], [SHOT])}
+    assert max(gains, key=lambda frame: gains[frame]) < 40 and gains[35] > gains[50] > 0
 
 
 def test_levels_as_text() -> None:
