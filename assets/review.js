@@ -86,7 +86,7 @@ export class Review {
     }
     const here = this.problems.filter((one) => one.start <= frame && frame < one.stop);
     parts.push(...here.map((one) => `${one.level}: ${one.sentence}`));
-    return parts.length ? `Frame ${frame}: ${parts.join("; ")}` : "";
+    return parts.join("; ");
   }
 
   /** The whole in one sentence. */

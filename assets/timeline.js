@@ -1,6 +1,7 @@
 // The timeline: film-strip, anchors, segments and one lane per subject over the width of the page. Click or drag seeks;
 // anchors can be dragged; Ctrl + wheel shows a part of the clip larger.
 
+import { CHECK, problemAt } from "./confidence.js";
 import { make, setText } from "./dom.js";
 import { drawLanes, GUTTER, laneTops, Scale, STRIP, SUBJECT } from "./lanes.js";
 import { secondsText, timecode } from "./readout.js";
@@ -118,7 +119,8 @@ export class Timeline {
     const said = { "aria-valuemin": 0, "aria-valuemax": view.clip.frames - 1, "aria-valuenow": frame };
     const anchor = view.anchors.find((one) => one.frame === frame);
     const what = anchor ? (anchor.chosen ? ", approved anchor" : ", anchor") : "";
-    said["aria-valuetext"] = `Frame ${frame} of ${view.clip.frames - 1}, ${seconds || timecode(frame, view.clip.rate)}${what}`;
+    const checked = this.editor.review.textAt(frame);
+    said["aria-valuetext"] = `Frame ${frame} of ${view.clip.frames - 1}, ${seconds || timecode(frame, view.clip.rate)}${what}${checked && `. ${checked}`}`;
     for (const [name, value] of Object.entries(said)) this.root.setAttribute(name, value);
   }
 
@@ -184,8 +186,10 @@ export class Timeline {
     if (!editor.view || event.button !== 0) return;
     this.canvas.setPointerCapture(event.pointerId);
     const [x, y] = this.#at(event);
-    const anchor = this.#anchorAt(x, y);
-    if (anchor) {
+    const [anchor, problem] = [this.#anchorAt(x, y), this.#problemAt(x, y)];
+    if (problem) {
+      editor.review.go(problem);
+    } else if (anchor) {
       this.moving = { kind: "anchor", from: anchor.frame, to: anchor.frame };
       editor.playback.pause();
       editor.seek(anchor.frame);
@@ -206,8 +210,24 @@ export class Timeline {
     if (subject) this.editor.act("select_subject", { subject: subject.id });
   }
 
+  /** The problem whose mark is under the pointer. */
+  #problemAt(x, y) {
+    const { check } = laneTops(this.editor.view.subjects.length);
+    return x >= GUTTER && y >= check && y < check + CHECK / 2 ? problemAt(this.editor.review.problems, x, this.scale) : undefined;
+  }
+
+  /** What is known of the frame under the pointer, in the lane that shows it. */
+  #hover(event) {
+    if (!this.editor.view) return;
+    const [x, y] = this.#at(event);
+    const { check } = laneTops(this.editor.view.subjects.length);
+    const inside = x >= GUTTER && y >= check && y < check + CHECK;
+    const said = inside ? this.editor.review.textAt(this.scale.frameAt(x)) : "";
+    if (this.canvas.title !== said) this.canvas.title = said;
+  }
+
   #move(event) {
-    if (!this.moving) return;
+    if (!this.moving) return this.#hover(event);
     const frame = this.scale.frameAt(this.#at(event)[0]);
     if (this.moving.kind === "seek") {
       if (frame !== this.editor.want) this.editor.seek(frame);
@@ -215,6 +235,7 @@ export class Timeline {
       this.moving.to = frame;
       this.redraw();
     }
+    return undefined;
   }
 
   async #up() {

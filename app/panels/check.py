@@ -46,7 +46,7 @@ def seals(proved: Certificate) -> str:
     """Both certificates as HTML."""
     kept, exactly = "Nothing outside the region changed", "Approved anchors came out exactly"
     region = f"Largest change: {proved.outside} levels over {len(proved.frames)} frames, before encoding."
-    exact = f"Largest difference: {proved.anchor} levels, {len(proved.anchors)} anchors, before encoding."
+    exact = f"Largest difference: {proved.anchor} levels, {len(proved.anchors)} anchor{'s' * (len(proved.anchors) != 1)}, before encoding."
     rows = [
         _seal("region", proved.region_holds, kept, "Something outside the region changed", region),
         _seal("anchors", proved.anchors_hold, exactly, "An approved anchor came out changed", exact),
@@ -56,7 +56,8 @@ def seals(proved: Certificate) -> str:
 
 
 def _seal(name: str, holds: bool | None, yes: str, no: str, figure: str) -> str:
-    said = {None: ("–", "Not measured yet", ""), True: ("✓", yes, figure), False: ("✗", no, figure)}[holds]
+    unknown = {"region": "Outside the region: not measured yet", "anchors": "Approved anchors: not measured yet"}[name]
+    said = {None: ("–", unknown, ""), True: ("✓", yes, figure), False: ("✗", no, figure)}[holds]
     mark, sentence, told = (html.escape(one) for one in said)
     state = "" if holds is None else str(holds).lower()
     body = f"<span><b>{sentence}</b><br>{told}</span>" if told else f"<span>{sentence}</span>"

@@ -227,8 +227,7 @@ def in_time(seconds: float) -> str:
 def sentences(estimate: Estimate) -> list[str]:
     """The estimate for a person, a line each."""
     if not estimate.render:
-        count = estimate.segments_reuse
-        return [f"All {count} segment{'s are' if count != 1 else ' is'} rendered: {estimate.reuse} frames are reused."]
+        return [f"Everything is rendered: {estimate.reuse} frames ({_segments(estimate.segments_reuse)}) are reused."]
     lines = [f"To render: {estimate.render} frames ({_segments(estimate.segments_render)}). To reuse: {estimate.reuse} frames."]
     time = estimate.seconds
     if time is None:

@@ -66,7 +66,7 @@ def _seals(told: Mapping[str, Any]) -> str:
     region, anchors = told["region"], told["anchors"]
     frames = f"{region['frames']} frames, measured from the rendered files before encoding"
     outside = f"largest change outside the region: {region['max_abs_outside']} levels ({frames})"
-    exact = f"largest difference to an approved take: {anchors['max_abs']} levels ({len(anchors['frames'])} anchors)"
+    exact = f"largest difference to an approved take: {anchors['max_abs']} levels (at {len(anchors['frames'])})"
     lines = [
         _seal(region["holds"], "Nothing outside the region changed", "Something outside the region changed", outside),
         _seal(anchors["holds"], "Approved anchors came out exactly", "An approved anchor came out changed", exact),
