@@ -18,7 +18,7 @@ CANVAS_TEMPLATE = (
 )
 # The quoted names become event listeners of the component: canvas.changed(fn, …) and so on.
 CANVAS_SCRIPT = f"""
-/* events: 'changed' 'frame' 'run' 'carry' */
+/* events: 'changed' 'frame' 'run' 'carry' 'audition' */
 import('{STATIC}mount.js').then((module) => module.mount(element, {{ trigger, props, watch }}));
 """
 
@@ -36,7 +36,7 @@ class EditorCanvas(gr.HTML):
     `{"tool": name}`, `{"say": sentence}`.
 
     Events (their data are attributes of `gr.EventData`): `changed` (rev, frame) after each act that the server took,
-    `frame` (frame) when another frame is shown, `run` and `carry` when their keys are pressed.
+    `frame` (frame) when another frame is shown, `run`, `carry` and `audition` when their keys are pressed.
     """
 
     def __init__(self, value: dict[str, Any] | None = None, **options: Any) -> None:

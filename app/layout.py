@@ -214,7 +214,7 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], of_segmen
 
     asked = [run["chosen"], *told, *flat, run["of"]]
     for event in (on.canvas.audition, of_segment["try"].click):
-        on.on(event, try_now, asked, command={"audition": True})
+        on.on(event, try_now, asked).then(None, js="() => { window.anchorline?.audition.open(); }", **endpoint())
     segment_method.wire(on, of_segment, asked, chosen)
     on.on(run["proxy"].click, proxy_now, asked, name="preview_first", command={"mode": "edited"})
     on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})

@@ -91,6 +91,7 @@ export const COMMANDS = {
     if (gone) editor.notices.say(`Removed ${subject.name}; ${editor.keymap.keyText("undo") || "Undo"} brings it back.`);
   },
 
+  audition: (editor) => (editor.audition.isOpen ? editor.audition.close() : editor.work.request("audition")),
   stepEdit: (editor, way) => editor.edits?.step(way),
   switchEdit: (editor) => editor.edits?.switch(),
   addEdit: (editor) => editor.edits?.add(),

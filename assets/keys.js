@@ -82,6 +82,7 @@ export const SHORTCUTS = [
   entry("View", ["Ctrl+Shift+ArrowDown"], "pan", "See what is below", "down"),
   entry("Work", ["Ctrl+Z"], "undo", "Undo"),
   entry("Work", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo", "Redo"),
+  entry("Work", ["Shift+A"], "audition", "Audition: try the methods on the second around this frame"),
   entry("Work", ["T"], "carry", "Carry masks and tracked points through the shot"),
   entry("Work", ["Ctrl+Enter"], "run", "Propagate the edit"),
   entry("Work", ["Shift+X"], "cancelJob", "Cancel the running job"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -133,6 +133,17 @@ def tell(session: Session, name: str, config: dict[str, Any], said: list[str], s
         changes["config"] = edit.config  # what is left out says the same
     if any(getattr(edit, field) != value for field, value in changes.items()):
         session.editor.act(acts.set_edit, "Method", "method", **changes)
+
+
+def tell_texts(session: Session, said: Sequence[str], seed: int) -> None:
+    """Tells the edit what is written, for whatever method reads it, and leaves its method alone."""
+    texts = dict(zip(TEXTS, said, strict=True))
+    words = tuple(word for word in re.split(r"[\s,;]+", texts["target_words"]) if word)
+    changes: dict[str, Any] = {text: " ".join(value.split()) for text, value in texts.items()}
+    changes |= {"target_words": words, "seed": int(seed or 0)}
+    edit = session.editor.project.edit
+    if any(getattr(edit, field) != value for field, value in changes.items()):
+        session.editor.act(acts.set_edit, "Texts", "texts", **changes)
 
 
 def run(session: Session, frame: int | None = None) -> None:
