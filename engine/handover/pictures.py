@@ -16,7 +16,7 @@ MOST_TAKES = 8
 INK, PAPER, APPROVED, FAINT = (30, 32, 36), (246, 246, 244), (0, 114, 178), (120, 122, 126)
 
 
-def contact_sheet(material: Material) -> np.ndarray:
+def sheet_picture(material: Material) -> np.ndarray:
     """(H, W, 3) uint8: a row for each anchor, the source frame first, then its takes; the approved one is framed."""
     edit, (height, width) = material.project.edit, material.project.video.size
     cell = (CELL, max(1, round(CELL * height / width)))

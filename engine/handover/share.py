@@ -13,30 +13,23 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from engine.handover.jobs_out import write_otio
-from engine.handover.pictures import contact_sheet
+from engine.handover.pictures import sheet_picture
 from engine.handover.recipe_of import recipe_of
 from engine.interchange.files import whole
 from engine.media.formats import ExportSettings
 from engine.media.images import encode_png
-from engine.media.writer import write_clip
 from engine.progress import Progress
 from engine.rendering import outputs
-from engine.rendering.before_after import wipe_frames
 from engine.rendering.material import Material
-from engine.rendering.render import RenderReport, report_of
+from engine.rendering.render import export
+from engine.review.report import report_body, write_report
 from engine.store.clips import find_clip
 
-WIPE, SHEET, RECIPE, MASKS, TRACKS, TIMELINE = (
-    "before-after.mp4",
-    "sheet.png",
-    "recipe.json",
-    "masks",
-    "tracks.npz",
-    "timeline.otio",
-)
+WIPE, SHEET, RECIPE = "before-after.mp4", "sheet.png", "recipe.json"
+MASKS, TRACKS, TIMELINE = "masks", "tracks.npz", "timeline.otio"
+REPORTS = ("report.json", "report.html")
 SMALL = (".json", ".html", ".otio", ".txt")  # worth packing; pictures and clips do not shrink
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 AT_ONCE = 2**20
@@ -67,15 +60,15 @@ def write_share(material: Material, out: Path, progress: Progress) -> list[str]:
     with material.workspace.scratch() as scratch:
         body, remarks = recipe_of(material.project, clip.name, lambda name, key: _put(material, scratch / name, key))
         (scratch / RECIPE).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        step = progress.part("Writing the wipe", len(span))
-        frames = wipe_frames(material, span)
-        remarks += write_clip(scratch / WIPE, frames, material.reader, span, ExportSettings("h264"), progress=step)
-        (scratch / SHEET).write_bytes(encode_png(contact_sheet(material)))
+        remarks += export(material, scratch / WIPE, ExportSettings("h264-wipe"), progress)
+        (scratch / SHEET).write_bytes(encode_png(sheet_picture(material)))
         outputs.masks(material, scratch / MASKS, None, span, progress)
         if any(subject.track_points for subject in material.project.subjects):
             outputs.tracks(material, scratch / TRACKS, progress)
         write_otio(material, scratch / TIMELINE, beside=True)
-        outputs.report(scratch / "report.json", report_body(material))
+        report = report_body(material)
+        for name in REPORTS:
+            write_report(scratch / name, material, report)
         text = READ_ME.format(name=material.project.name, clip=clip.name, remarks="".join(f"\nNote: {one}\n" for one in remarks))
         (scratch / "README.txt").write_text(text, encoding="utf-8")
         _pack(scratch, out, progress)
@@ -85,21 +78,6 @@ def write_share(material: Material, out: Path, progress: Progress) -> list[str]:
 def _put(material: Material, place: Path, key: str) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(material.objects.path(key), place)
-
-
-def report_body(material: Material) -> dict[str, Any]:
-    """What is measured of the rendered edits, with the names that `--report` gives it."""
-    total = RenderReport()
-    for layer in material.whole.layers:
-        total.add(report_of(layer, [], layer.segments))
-    return {
-        "frames": len(material.project.range),
-        "segments": {"rendered": total.rendered, "reused": total.reused},
-        "outside_mask_max_abs": total.outside_mask_max_abs,
-        "anchor_max_abs": total.anchor_max_abs,
-        "quality": total.quality,
-        "warnings": [*material.project.video.warnings, *total.warnings],
-    }
 
 
 def _pack(folder: Path, out: Path, progress: Progress) -> None:
