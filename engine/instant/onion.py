@@ -29,8 +29,9 @@ FARTHEST = 240
 LONGEST_WALK = 60
 """Frames over which surfaces are followed: they have to be walked frame by frame, and somebody waits."""
 KEPT, WALKS_KEPT = 8, 4
+SHOWN = 80  # alpha from which on something counts as shown
 AROUND = 9  # px round a subject that still go by its surface
-STILL_SHOWN = 0.45
+STILL_SHOWN = 0.6
 """Belief in what a surface shows where it misfits: its place is known from the rest of the subject."""
 OUTLINES = ((86, 180, 233), (230, 159, 0))
 """RGB round what comes from an anchor before, and from one after: apart for colour-blind eyes."""
@@ -92,7 +93,7 @@ class OnionSkins:
         at, certain, rough = self._places(pictures, anchor, frame, beyond=beyond)
         there = sample(region, at)
         alpha = np.clip(there.astype(np.float32) * np.clip(2 * certain - 0.4, 0, 1), 0, 255).astype(np.uint8)
-        shown = int(np.count_nonzero((there > 127) & (certain > STILL_SHOWN)))
+        shown = int(np.count_nonzero((there > 127) & (alpha >= SHOWN)))
         seen = round(min(1.0, shown / max(1, int(np.count_nonzero(region > 127)))), 3)
         return Skin(_outlined(sample(take, at), alpha, OUTLINES[int(anchor > frame)]), rough, seen)
 
@@ -152,7 +153,7 @@ class OnionSkins:
 
 def _outlined(picture: np.ndarray, alpha: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """(h, w, 4): the picture with its alpha, and a line round what is shown."""
-    core = cv2.morphologyEx((alpha > 127).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))  # no slivers
+    core = cv2.morphologyEx((alpha >= SHOWN).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))  # no slivers
     edge = cv2.morphologyEx(core, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     found = np.dstack([picture, np.where(cv2.dilate(core, np.ones((5, 5), np.uint8)) > 0, alpha, 0)])
     found[edge] = (*colour, 255)
