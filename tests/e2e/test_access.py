@@ -60,7 +60,7 @@ def test_everything_that_can_be_used_has_a_name(page):
         page.wait_for_selector(".al-veil:not([hidden])")
         faults[name] = unnamed(page)
         page.keyboard.press("Escape")
-    assert [] == [f"{where}: {fault}" for where, found in faults.items() for fault in found]
+    assert [f"{where}: {fault}" for where, found in faults.items() for fault in found] == []
 
 
 def test_nothing_jumps_during_the_main_acts(page):
