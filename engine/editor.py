@@ -168,11 +168,20 @@ class Editor(Marking):
             # What is left outside is codec noise: the approved picture must equal the source there, to the bit.
             clean = np.where(reach[..., None] > 0, take, source)
             grown_key = None if grown is None else self.journal.objects.put(encode_png(grown))
+            blind = not reach.any() and self._is_masked(frame)
             if (clean != take).any():
-                return self._approve_changed(frame, key, clean, grown_key)
-            return self.act(acts.choose_take, f"Approve anchor {frame}", frame=frame, key=key, region=grown_key)
+                return self._approve_changed(frame, key, clean, grown_key, blind=blind)
+            said = {"region": grown_key, "blind": blind}
+            return self.act(acts.choose_take, f"Approve anchor {frame}", frame=frame, key=key, **said)
 
-    def _approve_changed(self, frame: FrameIndex, key: str, image: np.ndarray, region: str | None) -> Project:
+    def _is_masked(self, frame: FrameIndex) -> bool:
+        """Whether it is known where the edited subjects are on a frame, be it nowhere."""
+        subjects = self.project.edited_subjects()
+        return bool(subjects) and all(self.material.alpha(subject.id, frame) is not None for subject in subjects)
+
+    def _approve_changed(
+        self, frame: FrameIndex, key: str, image: np.ndarray, region: str | None, *, blind: bool = False
+    ) -> Project:
         """Approves the picture that a take became when it was fitted to the region; the take itself stays."""
         anchor = self.project.edit.anchor_at(frame)
         old = next((take for take in anchor.takes if take.key == key), None) if anchor else None
@@ -180,5 +189,5 @@ class Editor(Marking):
             raise ProjectError(f"Anchor {frame} has no such take.")
         clipped = replace(old, key=self.journal.objects.put(encode_png(image)), label=f"{old.label}, clipped")
         project = acts.add_take(self.project, frame=frame, take=clipped)
-        chosen = acts.choose_take(project, frame=frame, key=clipped.key, region=region)
+        chosen = acts.choose_take(project, frame=frame, key=clipped.key, region=region, blind=blind)
         return self.commit(chosen, f"Approve anchor {frame}", place=frame)

@@ -65,7 +65,7 @@ def overview(material: Material, previewed: Callable[[str], Mapping[FrameIndex, 
     found = noted_of(material, previewed)
     known = doubts(found)
     spans = sorted({segment.shot for segment in material.segments}, key=lambda shot: shot.start)
-    ranked = suggestions(found, [anchor.frame for anchor in material.project.edit.approved], spans)
+    ranked = suggestions(found, [anchor.frame for anchor in material.project.edit.carried], spans)
     best = ranked[0] if ranked and ranked[0].gain >= WORTH else None
     return Overview(levels(known, material.project.video.frames), best)
 

@@ -194,7 +194,8 @@ class Anchor:
     """A frame that the user edits. `chosen` is the key of the approved take, or None while there is none.
 
     `region` is the object key of the part of the edit that reaches outside the subjects' masks (the user agreed
-    to grow the region to it), or None.
+    to grow the region to it), or None. `blind`: the subjects are not seen there and nothing was changed, so nothing is
+    carried from it: the edit goes on beyond it as if it were not there.
     """
 
     frame: FrameIndex
@@ -202,6 +203,7 @@ class Anchor:
     chosen: str | None = None
     region: str | None = None
     locked: bool = False
+    blind: bool = False
 
     @property
     def take(self) -> Take | None:
@@ -268,6 +270,11 @@ class Edit:
     @property
     def approved(self) -> tuple[Anchor, ...]:
         return tuple(anchor for anchor in self.anchors if anchor.chosen)
+
+    @property
+    def carried(self) -> tuple[Anchor, ...]:
+        """The approved anchors from which something is carried."""
+        return tuple(anchor for anchor in self.approved if not anchor.blind)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

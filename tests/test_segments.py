@@ -73,3 +73,17 @@ def test_an_anchor_dirties_its_two_neighbours():
     assert [segment_key(before, [], s) for s in plan(before, [])] == [segment_key(other, [], s) for s in plan(other, [])]
     changed = [s.start for s in plan(before, []) if segment_key(before, [], s) != segment_key(after, [], s)]
     assert changed == [10, 30]
+
+
+def test_a_blind_anchor_is_passed_over_and_counts_only_where_it_lies():
+    """The subject is out of the picture there: what was carried before it goes on behind it."""
+    project = project_with({0}, {0, 20, 40})
+    seen = plan(project, [])
+    blind = acts.choose_take(project, frame=20, key=f"{20:064d}", blind=True)
+    over = plan(blind, [])
+    assert [(one.left, one.right) for one in over] == [(0, 40), (40, None)] != [(one.left, one.right) for one in seen]
+    other = acts.add_take(blind, frame=20, take=Take("b" * 64, "imported"))
+    other = acts.choose_take(other, frame=20, key="b" * 64, blind=True)
+    assert segment_key(blind, [], over[0]) != segment_key(other, [], over[0])
+    assert segment_key(blind, [], over[1]) == segment_key(other, [], over[1])
+    assert not acts.choose_take(blind, frame=20, key=None).edit.anchor_at(20).blind

@@ -58,7 +58,7 @@ def between(session: Session, frame: int) -> tuple[int, int]:
     project = session.editor.project
     if frame not in project.range:
         raise ProjectError(f"Frame {frame} is outside the in–out range; go to a frame inside it.")
-    edges = [*session.material.cuts, *(anchor.frame for anchor in project.edit.approved)]
+    edges = [*session.material.cuts, *(anchor.frame for anchor in project.edit.carried)]
     start = max([project.range.start, *(edge for edge in edges if edge <= frame)])
     return start, min([project.range.stop, *(edge for edge in edges if edge > frame)])
 

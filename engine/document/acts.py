@@ -189,12 +189,14 @@ def add_take(project: Project, *, frame: FrameIndex, take: Take) -> Project:
     return _with_anchor(project, replace(anchor, takes=(*others, take)))
 
 
-def choose_take(project: Project, *, frame: FrameIndex, key: str | None, region: str | None = None) -> Project:
-    """Approves a take (or, with None, takes approval back). `region`: see `Anchor`. A locked anchor keeps its choice."""
+def choose_take(
+    project: Project, *, frame: FrameIndex, key: str | None, region: str | None = None, blind: bool = False
+) -> Project:
+    """Approves a take (or, with None, takes approval back). `region`, `blind`: see `Anchor`. A locked anchor keeps its choice."""
     anchor = _open_anchor(project, frame)
     if key is not None and all(take.key != key for take in anchor.takes):
         raise ProjectError(f"Anchor {frame} has no such take.")
-    return _with_anchor(project, replace(anchor, chosen=key, region=region if key else None))
+    return _with_anchor(project, replace(anchor, chosen=key, region=region if key else None, blind=blind and key is not None))
 
 
 def lock_anchor(project: Project, *, frame: FrameIndex, locked: bool) -> Project:

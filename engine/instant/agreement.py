@@ -71,7 +71,7 @@ def pairs_of(material: Material) -> list[Pair]:
     edit = replace(project.edit, method="motion", config={}, seed=0, source_prompt="", target_prompt="", instruction="")
     plain = project.with_edit(replace(edit, target_words=(), tokens=()))
     found = []
-    for left, right in pairwise(sorted(anchor.frame for anchor in project.edit.approved)):
+    for left, right in pairwise(sorted(anchor.frame for anchor in project.edit.carried)):
         shot = next((span for span in spans if left in span and right in span), None)
         if shot is None:
             found.append(

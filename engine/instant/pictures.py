@@ -130,7 +130,7 @@ class QuickPictures:
         self.material, self.chains, self.proxies = material, chains, Proxies(material)
         project = material.project
         self._shots = [shot.meet(project.range) for shot in shots(project, material.cuts)]
-        self._anchors = sorted(anchor.frame for anchor in project.edit.approved)
+        self._anchors = sorted(anchor.frame for anchor in project.edit.carried)
 
     def span(self, frame: FrameIndex) -> Segment | None:
         """The frames between the approved anchors around a frame, in its shot; None where the shot has none."""

@@ -52,6 +52,7 @@ class Shot:
     `region(frame)` (H, W) uint8: 0 where the source must stay, 255 where the edit is whole; `alpha(subject, frame)` the same
     of one subject's own mask, None where it has none. `take(frame)` (H, W, 3) uint8: the approved take of an anchor.
     `subjects`: those that the edit changes, none where it changes the whole frame or they are not known one by one.
+    `blind`: the anchors that show nothing of what is edited; segments go over them, and they come out as they are.
     `steps`: motion between neighbouring frames. `tracks()`: the trajectories of the user's points, None where there are none.
     """
 
@@ -66,6 +67,7 @@ class Shot:
     tracks: Callable[[], Tracks | None]
     edit: Edit
     subjects: tuple[int, ...] = ()
+    blind: tuple[FrameIndex, ...] = ()
 
 
 Rendered = Iterator[tuple[FrameIndex, np.ndarray]]

@@ -83,7 +83,7 @@ class Motion:
                 for layer in layers:
                     layer.advance(frame)
             tick()
-            if frame == segment.left:
+            if frame == segment.left or frame in shot.blind:
                 context.note(frame, unseen=0.0, confidence=1.0)
                 yield frame, shot.take(frame)
                 continue

@@ -157,16 +157,16 @@ def plan(
 ) -> list[Segment]:
     """The segments of the project's range: each frame of a shot that is edited, exactly once; none while the edit is off.
 
-    A segment starts at its left anchor and stops before its right one. Frames of shots without an approved anchor are in no
-    segment and stay as they are, unless the method goes by text. Long stretches without an anchor at both ends are several
-    segments where the method makes them in pieces. `shared`: what is prepared, by the first frame of the shot.
+    A segment starts at its left anchor and stops before its right one; blind anchors are passed over. Frames of shots without
+    an approved anchor are in no segment and stay as they are, unless the method goes by text. Long stretches without an anchor
+    at both ends are several segments where the method makes them in pieces. `shared`: what is prepared, by the first frame of the shot.
     `window`: frames that are looked at instead of the range.
     """
     segments: list[Segment] = []
     for shot in shots(project, cuts) if project.edit.on else ():
         span = shot.meet(window or project.range)
         parts = shared[shot.start].parts if shot.start in shared else ()
-        anchors = sorted(frame for frame in {*(a.frame for a in project.edit.approved), *parts} if frame in span)
+        anchors = sorted(frame for frame in {*(a.frame for a in project.edit.carried), *parts} if frame in span)
         if not len(span) or not (anchors or is_by_text(project)):
             continue
         edges = [span.start, *(frame for frame in anchors if frame > span.start), span.stop]
@@ -203,7 +203,7 @@ def by_segment(
     found = []
     for shot in shots(project, cuts):
         span = shot.meet(window or project.range)
-        edges = {span.start, span.stop, *(anchor.frame for anchor in project.edit.approved)}
+        edges = {span.start, span.stop, *(anchor.frame for anchor in project.edit.carried)}
         for one in project.edit.by_segment:
             frames = span.meet(FrameRange(one.start, one.stop))
             if len(frames) and {frames.start, frames.stop} <= edges:
@@ -256,6 +256,9 @@ def segment_key(
     more: dict[str, Any] = {} if common is None else {"shared": [common.digest, *(common.parts.get(frame) for frame in ends)]}
     if edit.tokens and card(edit.method).tracks:
         more["tokens"] = [list(one) for one in edit.tokens]
+    blind = [_anchor_part(one) for one in edit.approved if one.blind and segment.start <= one.frame < segment.stop]
+    if blind:
+        more["blind"] = blind
     return content_key(
         what="segment",
         clip=project.video.digest,

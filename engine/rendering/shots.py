@@ -33,6 +33,7 @@ def shot_of(material: Material, shot: FrameRange) -> Shot:
         tracks=lambda: _tracks(material),
         edit=edit,
         subjects=tuple(subject.id for subject in material.project.edited_subjects()),
+        blind=tuple(sorted(anchor.frame for anchor in edit.approved if anchor.blind and anchor.frame in span)),
     )
 
 

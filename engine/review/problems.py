@@ -170,7 +170,7 @@ def _only_subject(material: Material) -> int | None:
 
 def _next_anchor(material: Material, measures: FrameMeasures) -> Iterator[Problem]:
     """The frame that would gain most by an anchor, where it is worth it."""
-    anchors = [anchor.frame for anchor in material.project.edit.approved]
+    anchors = [anchor.frame for anchor in material.project.edit.carried]
     spans = sorted({segment.shot for segment in material.segments}, key=lambda shot: shot.start)
     best = next(iter(suggestions(measures.noted, anchors, spans)), None)
     if best is not None and best.gain >= WORTH:
