@@ -23,7 +23,7 @@ import torch
 
 from tests.bench.harness import BenchError, Figure, Report, say
 from tests.bench.propagation_clips import KINDS, SIZE, TrueClip, draw_clip
-from tests.bench.propagation_growth import COST_FIGURES, GROWTH_FIGURES, LONG, cost, grow
+from tests.bench.propagation_growth import COST_FIGURES, GROWTH_FIGURES, LONG, codec_cpu, cost, grow
 from tests.bench.propagation_measures import compare
 from tests.bench.propagation_next import next_anchor
 from tests.bench.propagation_real import flicker, real_clips
@@ -71,6 +71,8 @@ FIGURES = (
     Figure("anchor", "largest difference at an anchor", "levels", 0),
     Figure("seconds", "the method with its motion, layout b", "CPU s per frame"),
     Figure("chain_seconds", "the plain chain, one way", "CPU s per frame"),
+    Figure("over_codec", "the method with its motion over decoding and encoding the same clip, layout b", "× CPU", 6),
+    Figure("over_codec_worst", "  the worst clip", "× CPU", 6),
     Figure("over_ebsynth", "gain over EbSynth, layout a", "dB", 8, "higher"),
     *(Figure(f"ebsynth_psnr_a_{n}", f"  EbSynth, {n} frames", "dB", better="higher") for n in READ),
     Figure("ebsynth_seconds", "EbSynth", "CPU s per frame"),
@@ -205,6 +207,7 @@ def _measure(clip: TrueClip, ran: Run, tally: Tally, ebsynth: EbSynth | None, ab
         tally.add("anchor", key, result.anchor)
         if layout.name == "b":
             tally.add("seconds", key, result.seconds + ran.motion_seconds)
+            tally.add("over_codec", key, (result.seconds + ran.motion_seconds) / codec_cpu(clip.source[:60], ran.folder))
         for who, pictures in (("", result.pictures), ("chain_", chained.pictures[layout.name])):
             _tally(clip, layout, pictures, tally, who)
         if ablation:
@@ -244,6 +247,7 @@ def _line(tally: Tally, clip: TrueClip) -> str:
     told = [f"{one} {tally.mean(f'psnr_{one}', key):.1f} ({tally.mean(f'chain_psnr_{one}', key):.1f})" for one in LAYOUTS]
     by_distance = "/".join(f"{tally.mean(f'psnr_a_{n}', key):.1f}" for n in READ if key in tally.values[f"psnr_a_{n}"])
     told.append(f"a by distance {by_distance}, SSIM c {tally.mean('ssim_c', key):.3f}")
+    told.append(f"{tally.mean('over_codec', key):.1f} × decode and encode")
     if key in tally.values["ebsynth_psnr_a"]:
         told.append(f"EbSynth {tally.mean('ebsynth_psnr_a', key):.1f}, {tally.mean('ebsynth_seconds', key):.0f} s a frame")
     return f"{key}, {clip.frames} frames: gain {_gain(tally, key):+.1f} dB; PSNR (plain chain) {', '.join(told)}"
@@ -259,6 +263,7 @@ def _reach(report: Report, tally: Tally) -> None:
     for key in report.figures:
         if tally.values.get(key):
             report.reach(key, tally.mean(key))
+    report.reach("over_codec_worst", max(tally.mean("over_codec", clip) for clip in clips))
     for key in ("outside", "anchor"):
         report.reach(key, max(value for values in tally.values[key].values() for value in values))
     attached = [clip for clip in clips if KINDS[clip.partition("-")[0]].attached and clip in tally.values["psnr_a_30"]]

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
+
+from engine.media.reader import open_video
+from engine.media.writer import settings_for, write_clip
+from engine.types import FrameRange
 from tests.bench.harness import Figure, Report, say
 from tests.bench.headless import draw_task, run_recipe
 from tests.bench.motion import PROPAGATING, codec_seconds
@@ -46,6 +55,23 @@ def grow(report: Report, names: list[str], seed: int) -> None:
         report.reach(f"growth_{key}_time", long_s / short_s)
         report.reach(f"growth_{key}_memory", long_bytes / short_bytes)
         report.reach(f"growth_{key}_s", long_s)
+
+
+def codec_cpu(pictures: np.ndarray, folder: Path) -> float:
+    """CPU s per frame to decode a clip (T, H, W, 3) uint8 that was stored as a camera stores it, and to export it as it is."""
+    stored, out = folder / "stored.mp4", folder / "out.mp4"
+    with av.open(str(stored), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=Fraction(30), options={"crf": "20", "preset": "veryfast"})
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    with open_video(stored) as reader:
+        span = FrameRange(0, len(pictures))
+        begun = time.process_time()
+        write_clip(out, reader.frames(span), reader, span, settings_for(out), force=True)
+        return (time.process_time() - begun) / len(pictures)
 
 
 def cost(report: Report, seed: int) -> None:

@@ -57,7 +57,7 @@ class Run:
     """One clip; its motion is computed once. `motion_seconds`: CPU s per frame for that."""
 
     def __init__(self, clip: TrueClip, folder: Path) -> None:
-        self.clip, self._folder = clip, folder
+        self.clip, self.folder = clip, folder
         self._steps = Steps(DrawnPictures(clip.source), clip.size, folder / "motion")
         begun = time.process_time()
         self._steps.ensure(self._steps.missing([FrameRange(0, clip.frames)]), lambda done, total: None)
@@ -68,7 +68,7 @@ class Run:
         """The layout's segments one after the other; `without` a part of the method."""
         chosen = method(METHOD)
         config = replace(chosen.Config(), **{without: False}) if without else chosen.Config()
-        scratch = self._folder / f"scratch-{layout.name}-{without}"
+        scratch = self.folder / f"scratch-{layout.name}-{without}"
         scratch.mkdir(exist_ok=True)
         context = Context(
             step=lambda done, total: None,
