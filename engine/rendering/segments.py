@@ -159,8 +159,8 @@ def plan(
 
     A segment starts at its left anchor and stops before its right one; blind anchors are passed over. Frames of shots without
     an approved anchor are in no segment and stay as they are, unless the method goes by text. Long stretches without an anchor
-    at both ends are several segments where the method makes them in pieces. `shared`: what is prepared, by the first frame of the shot.
-    `window`: frames that are looked at instead of the range.
+    at both ends are several segments where the method makes them in pieces. `shared`: what is prepared, by the first frame of
+    the shot. `window`: frames that are looked at instead of the range.
     """
     segments: list[Segment] = []
     for shot in shots(project, cuts) if project.edit.on else ():
