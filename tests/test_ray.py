@@ -163,7 +163,7 @@ class Watched(Progress):
 
 @on_ray
 def test_a_killed_worker_is_replaced_and_the_bytes_are_those_of_serial_work(
-    known: Cluster, rendered: Path, tmp_path: Path
+    known: Cluster, rendered: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     killed: list[int] = []
 
@@ -179,7 +179,7 @@ def test_a_killed_worker_is_replaced_and_the_bytes_are_those_of_serial_work(
     shown = [status.done for status in progress.shown if status.phase == "Propagating"]
     assert shown[-1] == max(shown) and len(set(shown)) > 2
     assert not list((tmp_path / "project" / "cache").glob("witness-*"))
-    assert known.workers() == []
+    assert known.workers() == [] and capfd.readouterr().out == ""
 
 
 @on_ray
@@ -217,7 +217,7 @@ def test_three_deaths_over_a_segment_end_the_run_with_a_sentence(known: Cluster,
     finally:
         done.set()
         killer.join()
-    segments_of(tmp_path / "project")
+    assert not list((tmp_path / "project" / "cache").glob("segments/.in-*"))
 
 
 @on_ray
@@ -247,7 +247,7 @@ def test_a_killed_driver_leaves_what_is_finished_to_the_next_one(known: Cluster,
             child.wait(timeout=0.02)
     child.kill()
     child.communicate()
-    code, _, said = cli(tmp_path, *run)
+    code, _, said = cli(tmp_path, *run, limit=300)
     assert code == 0, said
     assert '"reused": 0' not in (tmp_path / "r.json").read_text()
     assert segments_of(project) == segments_of(rendered / "project")
@@ -260,10 +260,10 @@ def test_nobody_comes_in_without_the_token(known: Cluster, rendered: Path, tmp_p
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path / "home"))
         patch.delenv("RAY_AUTH_TOKEN")
-        code, _, said = cli(tmp_path, *render)
+        code, _, said = cli(tmp_path, *render, limit=300)
         assert code == 1 and "no token" in said.splitlines()[-1], said
         patch.setenv("RAY_AUTH_TOKEN", "f" * 64)
-        code, _, said = cli(tmp_path, *render)
+        code, _, said = cli(tmp_path, *render, limit=300)
         assert code == 1 and "refuses this machine's token" in said.splitlines()[-1], said
 
 

@@ -44,7 +44,9 @@ class RayExecutor:
     """
 
     def __init__(self, address: str = "") -> None:
+        """`turns`: for every segment of the last run, seconds until its worker had answered, and those of rendering in it."""
         self._address = address
+        self.turns: list[tuple[float, float]] = []
 
     def run(self, tasks: list[SegmentTask], material: Material, progress: Progress) -> None:
         if not tasks:
@@ -52,7 +54,9 @@ class RayExecutor:
         step = progress.part("Propagating", sum(len_of(task.segment) for task in tasks))
         progress.check()
         with connected(self._address) as ray:
-            _Run(ray, [task.segment for task in tasks], material, step).go()
+            run = _Run(ray, [task.segment for task in tasks], material, step)
+            self.turns = run.turns
+            run.go()
 
 
 def len_of(segment: Segment) -> int:
@@ -68,6 +72,7 @@ class _Hand:
     hello: Hello | None = None
     ready: bool = False
     segment: Segment | None = None
+    began: float = 0.0
     done: int = 0
     look: Any = None
     looked: float = 0.0
@@ -80,6 +85,7 @@ class _Run:
     material: Material
     step: Step
     crew: list[_Hand] = field(default_factory=list)
+    turns: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._left = deque(self.segments)
@@ -143,7 +149,7 @@ class _Run:
             if not self._left:
                 return
             if hand.ready and hand.answer is None:
-                hand.segment, hand.done = self._left.popleft(), 0
+                hand.segment, hand.done, hand.began = self._left.popleft(), 0, time.monotonic()
                 hand.answer = hand.actor.render.remote(hand.segment)
 
     # --- what they say -----------------------------------------------------------------------------------------
@@ -185,7 +191,9 @@ class _Run:
         else:
             segment, hand.segment, hand.answer, hand.done = hand.segment, None, None, 0
             assert segment is not None
-            self._bring(hand, segment, said)
+            key, seconds = said
+            self.turns.append((time.monotonic() - hand.began, seconds))
+            self._bring(hand, segment, key)
 
     def _welcome(self, hand: _Hand, hello: Hello) -> None:
         """A worker that has started: it must be of our make, and its node must have what it reads."""

@@ -14,6 +14,7 @@ import platform
 import shutil
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,8 +132,9 @@ class Worker:
 
     # --- rendering --------------------------------------------------------------------------------------------
 
-    def render(self, segment: Segment) -> str:
-        """Renders a segment; its content key. It lies in the project's cache, or in the node's to be fetched. "" = stopped.
+    def render(self, segment: Segment) -> tuple[str, float]:
+        """Renders a segment; its content key and the seconds it took. It lies in the project's cache, or in the node's to be
+        fetched. ("", 0) = stopped.
 
         Raises:
             EngineError: what the method says.
@@ -146,9 +148,10 @@ class Worker:
             self._done = int(frames * done / max(total, 1))
 
         try:
-            return self._rendered(segment, step)
+            started = time.monotonic()
+            return self._rendered(segment, step), time.monotonic() - started
         except Cancelled:
-            return ""
+            return "", 0.0
         except EngineError as error:
             raise error if self._shared else type(error)(f"{error} (on {socket.gethostname()})") from None
         except Exception as error:
