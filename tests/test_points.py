@@ -1,5 +1,6 @@
 """Point tracks: where a point goes, both ways from its query; hidden ones are found again; spots cut what is solved."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -122,3 +123,23 @@ def test_it_can_be_stopped():
     source, _ = hidden_clip(8, range(0))
     with pytest.raises(Stop):
         track_points(DrawnPictures(source), (120, 160), np.array([[0, 60, 50]], np.float32), FrameRange(0, 8), stop)
+
+
+def test_a_point_on_even_ground_stays_when_something_passes_over_it():
+    pan, frames, rng = 3, 24, np.random.default_rng(2)
+    hills = cv2.GaussianBlur(rng.standard_normal((120, 300)), (0, 0), 6)
+    ground = np.clip(120 + 2.5 * hills / hills.std(), 0, 255)
+    ground[:, ::40] += 60  # marks far from the point
+    source = np.repeat(np.stack([ground[:, pan * t : pan * t + 200] for t in range(frames)])[..., None], 3, axis=3).astype(
+        np.uint8
+    )
+    ball = texture((40, 40), 11)
+    for frame in range(6, frames):
+        x = 12 * (frame - 6)
+        wide = min(40, 200 - x)
+        if wide > 0:
+            source[frame, 40:80, x : x + wide] = ball[:, :wide]
+    tracks = track_points(DrawnPictures(source), (120, 200), np.array([[0, 140, 60]], np.float32), FrameRange(0, frames), silent)
+    hidden = [frame for frame in range(6, frames) if 0 <= 140 - pan * frame - 12 * (frame - 6) < 40]
+    assert not tracks.visible[hidden[1:-1], 0].any() and tracks.visible[-1, 0]
+    assert np.abs(tracks.xy[:, 0] - np.array([(140 - pan * t, 60) for t in range(frames)])).max() < 2.0

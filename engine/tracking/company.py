@@ -24,6 +24,10 @@ REACH_OUT = 40.0  # px
 GREY = 14.0  # grey levels: before anything has moved, what looks like the point counts as its surface
 AT_FIRST = 0.15  # … and the rest this much
 LEAST = 0.02
+STRAYED = 3.5  # px by which a point without marks may have strayed from the camera's motion of late
+KEPT = 0.9  # share of that which counts on the next frame
+AS_CAMERA = 0.6  # how far a point counts as moving with the camera before it has moved
+TRUSTED = 0.7  # how far a point has to have moved as the camera does before it goes on with it
 
 _TURNS = np.arange(12) * np.pi / 6
 _RINGS = [radius * np.stack([np.cos(_TURNS), np.sin(_TURNS)], axis=1) for radius in (55, 80, 115)]
@@ -31,6 +35,7 @@ VOTES = np.concatenate([4 * OFFSETS, *_RINGS]).astype(np.float32)
 NEAR = np.exp(-(VOTES**2).sum(axis=1) / (2 * CLOSE**2)).astype(np.float32)
 NEAR[len(OFFSETS) :] = 0.08  # the rings: for when nothing nearer is left
 _BETWEEN = np.clip(np.rint((np.arange(SIDE) - RADIUS) / 2).astype(int) + RADIUS, 0, SIDE - 1)
+_INNER = np.clip(np.rint((np.arange(SIDE) - RADIUS) / 4).astype(int) + RADIUS, 0, SIDE - 1)
 
 
 class Motion:
@@ -69,38 +74,40 @@ class Company:
     def __init__(self, count: int) -> None:
         self._along = np.ones((count, len(VOTES)), np.float32)
         self._step = np.zeros((count, 3, 2), np.float32)
-        self._camera = np.full(count, 0.6, np.float32)
+        self._camera = np.full(count, AS_CAMERA, np.float32)
+        self._faint = np.zeros(count, bool)
+        self._strayed = np.zeros((count, 2), np.float32)
 
-    def begin(self, which: np.ndarray, coarse: np.ndarray, pose: Pose) -> None:
-        """Points `which` start at poses in a picture, of which `coarse` is level 2."""
+    def begin(self, which: np.ndarray, coarse: np.ndarray, pose: Pose, faint: np.ndarray) -> None:
+        """Points `which` start at poses in a picture, of which `coarse` is level 2; `faint` (n,) bool: without marks to hold."""
         seen = look(coarse, places(pose.xy / 4, pose.matrix, VOTES / 4))
         away = (seen - seen[:, len(OFFSETS) // 2][:, None]) / GREY
         self._along[which] = np.maximum(AT_FIRST, np.exp(-(away**2) / 2))
-        self._step[which], self._camera[which] = 0, 0.6
+        self._step[which], self._strayed[which] = 0, 0
+        self._camera[which], self._faint[which] = AS_CAMERA, faint
 
-    def windows(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n, S) each: which pixels of the patches of level 1 and of level 2 move along."""
+    def windows(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(n, S) each: which pixels of the patches of levels 0, 1 and 2 move along."""
         coarse = self._along[which][:, : len(OFFSETS)]
         fine = coarse.reshape(-1, SIDE, SIDE)[:, _BETWEEN][:, :, _BETWEEN].reshape(len(coarse), -1)
-        return fine, coarse
+        finest = coarse.reshape(-1, SIDE, SIDE)[:, _INNER][:, :, _INNER].reshape(len(coarse), -1)
+        return finest, fine, coarse
 
-    def predict(self, which: np.ndarray, motion: Motion, pose: Pose) -> Prediction:
-        """Where motion takes the points `which` from their poses."""
+    def predict(self, which: np.ndarray, motion: Motion, pose: Pose, camera: Panned) -> Prediction:
+        """Where motion takes the points `which` from their poses. Faint ones go with the camera unless their surroundings have
+        gone elsewhere; once they have gone with it for a while, they stay with it: only what passes in front moves there."""
         votes = places(*pose, VOTES)
         moved, inside = motion.at(votes), motion.within(votes)
         weights = self._along[which] * NEAR
         step, share = _fit(votes - pose.xy[:, None], moved, weights * inside, self._step[which])
         share = share / np.maximum(weights.sum(axis=1), 1e-6)
         near = Pose(pose.xy + step[:, 0], pose.matrix + (step[:, 1:].transpose(0, 2, 1) / REACH_OUT) @ pose.matrix)
-        panned = near
-        if motion.camera is not None:
-            turn = motion.camera[:, :2]
-            panned = Pose(pose.xy @ turn.T + motion.camera[:, 2], turn @ pose.matrix)
-        doubtful = (share < 0.4) | (np.linalg.norm(near.xy - panned.xy, axis=1) > ALIKE)
-        camera = (self._camera[which] > 0.7) & doubtful
+        panned, faint, trusted = camera.pose, self._faint[which], self._camera[which] > TRUSTED
+        self._strayed[which] = KEPT * self._strayed[which] + np.where(trusted[:, None], 0, near.xy - camera.stepped)
         split = np.linalg.norm(near.xy - panned.xy, axis=1) > ALIKE
-        best, other = panned.where(camera, near), near.where(camera, panned)
-        return Prediction(best, other, split, panned, share, votes + moved, inside)
+        pans = trusted & (split | (share < 0.4)) | faint & ~split
+        best, other = panned.where(pans, near), near.where(pans, panned)
+        return Prediction(best, other, split, panned, trusted & faint, share, votes + moved, inside)
 
     def learn(self, which: np.ndarray, guess: Prediction, old: Pose, new: Pose, sure: np.ndarray) -> None:
         """The points `which` went from old to new poses; `sure` (n,) bool: those that were seen there."""
@@ -108,8 +115,9 @@ class Company:
         agree = np.exp(-(np.minimum(away, 30) ** 2) / (2 * ALIKE**2))
         memory = self._along[which]
         self._along[which] = np.where(guess.inside & sure[:, None], np.clip(memory * (0.25 + 0.95 * agree), LEAST, 1), memory)
-        away = np.minimum(np.linalg.norm(new.xy - guess.panned.xy, axis=1), 20)
-        memory, agree = self._camera[which], np.exp(-(away**2) / (2 * ALIKE**2))
+        strayed = np.where(self._faint[which][:, None], self._strayed[which] * (ALIKE / STRAYED), new.xy - guess.panned.xy)
+        away = np.linalg.norm(strayed, axis=1)
+        memory, agree = self._camera[which], np.exp(-(np.minimum(away, 20) ** 2) / (2 * ALIKE**2))
         told = sure & (guess.share > 0.3)
         self._camera[which] = np.where(told, np.clip(memory * (0.6 + 0.5 * agree), LEAST, 1), memory)
         turned = np.clip(new.matrix @ np.linalg.inv(old.matrix) - np.eye(2), -0.15, 0.15)
@@ -117,14 +125,24 @@ class Company:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Panned:
+    """Where the camera alone takes points: from where they were last sure (poses), and from where they are (n, 2)."""
+
+    pose: Pose
+    stepped: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Prediction:
     """Poses by motion alone (n), the likelier and the other where the camera's and that of the surroundings are `split`
-    (n,) bool; the camera's; `share` (n,) 0–1 of the surface that agrees; where the votes went."""
+    (n,) bool; the camera's; `held` (n,) bool: it stays with the camera; `share` (n,) 0–1 of the surface that agrees; where the
+    votes went."""
 
     pose: Pose
     other: Pose
     split: np.ndarray
     panned: Pose
+    held: np.ndarray
     share: np.ndarray
     voted: np.ndarray
     inside: np.ndarray

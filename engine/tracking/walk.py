@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.tracking.company import Company, Motion, Prediction
+from engine.tracking.camera import Camera
+from engine.tracking.company import Company, Motion, Panned, Prediction
 from engine.tracking.patches import WINDOW, Aligned, Pose, Templates, align, pyramid, search
 
 ALIKE = 0.8  # likeness from which a patch is the point's
@@ -27,6 +28,7 @@ BETTER = 0.03  # likeness
 AGREE = 1.0  # px between a point and where following it back and forth ends
 STRAY = 15.0  # px that following frame by frame may differ from the surroundings' motion
 JUMPS = (4.0, 8.0, 6.0)  # px from the guess: followed, only predicted, hidden
+HELD = 2.5  # px that a point without marks may be away from where the camera takes it
 LEAP = 24.0  # px that what was seen on the last frame may be away from the guess
 AT_ONCE = 256  # points worked on together; bounds the memory
 FOLLOW = {"winSize": (21, 21), "maxLevel": 2, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03)}
@@ -50,8 +52,12 @@ class Walk:
         self.seen, self.confidence = np.zeros(count, bool), np.zeros(count, np.float32)
         self._matrix = np.tile(np.eye(2, dtype=np.float32), (count, 1, 1))
         self._known = np.zeros(count, bool)  # whether there is a patch to find
+        self._faint = np.zeros(count, bool)  # whether there is little in it
         self._hidden = np.zeros(count, np.float32)  # frames
         self._templates, self._company = Templates(count), Company(count)
+        self._cameras: dict[int, Camera] = {}  # since each of the frames on which points were begun
+        self._camera = np.zeros(count, int)
+        self._ground = np.zeros((count, 2))  # where the camera's first picture shows the place that a point has
 
     def begin(self, which: np.ndarray, view: View, xy: np.ndarray, seen: np.ndarray) -> None:
         """Points `which` are at xy (n, 2) in this frame; of those that are `seen` there the patch is kept."""
@@ -59,19 +65,33 @@ class Walk:
         self._known[which], self._hidden[which] = seen, 0
         pose = Pose(self.xy[which], self._matrix[which])
         self._templates.learn(which, view.levels, pose)
-        self._company.begin(which, view.levels[-1], pose)
+        self._faint[which] = self._templates.at(which, 0).contrast() < FAINT
+        self._company.begin(which, view.levels[-1], pose, self._faint[which])
+        number = max(self._cameras, default=0) + 1
+        self._cameras[number] = Camera(view.levels)
+        self._camera[which], self._ground[which] = number, xy
 
     def advance(self, which: np.ndarray, view: View) -> None:
-        """Points `which` go on to the next frame."""
+        """Points `which`, all that go on from here, go on to the next frame."""
+        assert view.motion is not None, "advance on the first frame"
+        self._cameras = {number: self._cameras[number] for number in np.unique(self._camera[which])}
+        before = {number: np.linalg.inv(camera.total) for number, camera in self._cameras.items()}
+        for camera in self._cameras.values():
+            camera.advance(view.levels, view.motion.camera)
         for start in range(0, len(which), AT_ONCE):
-            self._advance(which[start : start + AT_ONCE], view)
+            some = which[start : start + AT_ONCE]
+            totals = np.stack([self._cameras[number].total for number in self._camera[some]])
+            steps = totals @ np.stack([before[number] for number in self._camera[some]])
+            self._advance(some, view, totals, steps)
 
-    def _advance(self, which: np.ndarray, view: View) -> None:
+    def _advance(self, which: np.ndarray, view: View, totals: np.ndarray, steps: np.ndarray) -> None:
+        """`totals`, `steps` (n, 3, 3): the camera's motion since each point's beginning, and since the last frame."""
         assert view.before is not None and view.motion is not None, "advance on the first frame"
         old = Pose(self.xy[which], self._matrix[which])
-        guess = self._company.predict(which, view.motion, old)
+        camera = Panned(_panned(totals, self._ground[which]), _panned(steps, old.xy).xy)
+        guess = self._company.predict(which, view.motion, old, camera)
         followed, steady = _followed(view, old.xy, guess.pose.xy)
-        steady &= self.seen[which] & (np.linalg.norm(followed - guess.pose.xy, axis=1) < STRAY)
+        steady &= self.seen[which] & (np.linalg.norm(followed - guess.pose.xy, axis=1) < STRAY) & ~guess.held
         start = Pose(np.where(steady[:, None], followed, guess.pose.xy).astype(np.float32), guess.pose.matrix)
         found, good = self._found(which, view, guess, start, steady)
         # What moved steadily and still looks somewhat like itself is there, only changed: where it is, motion says.
@@ -79,6 +99,8 @@ class Walk:
         new = found.pose.where(good, start.where(kept, guess.pose))
         seen = (good | kept) & self._known[which]
         self._company.learn(which, guess, old, new, seen)
+        marked = np.flatnonzero(good & ~self._faint[which])
+        self._ground[which[marked]] = _panned(np.linalg.inv(totals[marked]), new.xy[marked]).xy
         height, width = view.gray.shape
         inside = ((new.xy >= -0.5) & (new.xy <= np.array([width, height]) - 0.5)).all(axis=1)
         self.xy[which], self._matrix[which] = new
@@ -97,19 +119,22 @@ class Walk:
         best = alone.where(lone, whole)
         # Where the finest level is little more than noise, the one above has to agree.
         faint = (middle.likeness > ALIKE) & (best.likeness > SOMEHOW)
-        alike = np.where(finest.contrast() < FAINT, faint, best.likeness > ALIKE)
+        alike = np.where(self._faint[which], faint, best.likeness > ALIKE)
         from_where = start.where(lone & steady, led).xy
         hidden = self._hidden[which]
         room = np.where(self.seen[which], np.where(steady, *JUMPS[:2]), JUMPS[2] + 2 * np.sqrt(hidden))
+        room = np.where(guess.held, HELD, room)
         good = alike & (np.linalg.norm(best.pose.xy - from_where, axis=1) < room)
         # A patch without any marks can be anywhere on its surface: it goes with that as long as it is as bright.
         plain = np.maximum(finest.contrast(), self._templates.at(which, 1).contrast()) < BARE
         bare = plain & (guess.share > SHARED) & (finest.brighter(view.levels, guess.pose) < DIMMER)
         best, good = Aligned(guess.pose, np.full(len(which), DOUBTFUL)).where(bare & ~good, best), good | bare
+        best = Aligned(guess.pose, best.likeness).where(guess.held & good, best)
         lost = np.flatnonzero(~steady & ~good & self._known[which])
         if len(lost):
             again = self._searched(which[lost], view, guess.pose.at(lost))
             far = np.where(self.seen[which][lost], LEAP, JUMPS[1] + 3 * np.sqrt(hidden[lost]))
+            far = np.where(guess.held[lost], HELD, far)
             near = np.linalg.norm(again.pose.xy - guess.pose.xy[lost], axis=1) < far
             at, put = np.zeros(len(which), bool), np.zeros(len(which), int)
             at[lost], put[lost] = (again.likeness > FOUND_AGAIN) & near, np.arange(len(lost))
@@ -132,17 +157,24 @@ class Walk:
     def _finer(self, which: np.ndarray, view: View, pose: Pose) -> tuple[Aligned, Aligned]:
         """What is seen near poses at levels 1 and 0, each from where the level above puts it."""
         finest, finer, coarse = (self._templates.at(which, level) for level in range(3))
-        fine_window, coarse_window = (WINDOW * window for window in self._company.windows(which))
+        finest_window, fine_window, coarse_window = (WINDOW * window for window in self._company.windows(which))
         wide = align(view.levels, coarse, pose, coarse_window, (3, 2))
         middle = align(view.levels, finer, wide.pose, fine_window, (1, 2))
-        return middle, align(view.levels, finest, middle.pose, WINDOW, (1, 2))
+        return middle, align(view.levels, finest, middle.pose, finest_window, (1, 2))
 
     def _searched(self, which: np.ndarray, view: View, pose: Pose) -> Aligned:
         """Where the patches of lost points are seen around their poses; likeness −1 where the level above does not agree."""
-        finer, window = self._templates.at(which, 1), WINDOW * self._company.windows(which)[0]
+        finer, window = self._templates.at(which, 1), WINDOW * self._company.windows(which)[1]
         near = align(view.levels, finer, Pose(search(view.levels, finer, pose), pose.matrix), window, (2, 2))
         found = align(view.levels, self._templates.at(which, 0), near.pose, WINDOW, (1, 2))
         return Aligned(found.pose, np.where(near.likeness > ALIKE, found.likeness, -1))
+
+
+def _panned(totals: np.ndarray, ground: np.ndarray) -> Pose:
+    """Poses of places ground (n, 2) under the camera's motions totals (n, 3, 3)."""
+    turn = totals[:, :2, :2]
+    xy = (turn @ ground[..., None])[..., 0] + totals[:, :2, 2]
+    return Pose(xy.astype(np.float32), turn.astype(np.float32))
 
 
 def _followed(view: View, xy: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
