@@ -24,6 +24,7 @@ from engine.progress import Progress
 from engine.rendering import outputs
 from engine.rendering.material import Material
 from engine.rendering.render import export
+from engine.review.certificate import certify
 from engine.review.report import report_body, write_report
 from engine.store.clips import find_clip
 
@@ -66,7 +67,7 @@ def write_share(material: Material, out: Path, progress: Progress) -> list[str]:
         if any(subject.track_points for subject in material.project.subjects):
             outputs.tracks(material, scratch / TRACKS, progress)
         write_otio(material, scratch / TIMELINE, beside=True)
-        report = report_body(material)
+        report = report_body(material, certificate=certify(material, progress))
         for name in REPORTS:
             write_report(scratch / name, material, report)
         text = READ_ME.format(name=material.project.name, clip=clip.name, remarks="".join(f"\nNote: {one}\n" for one in remarks))
