@@ -18,6 +18,7 @@ from engine.progress import Progress, Status
 
 EXECUTORS = ("serial", "pool", "ray")
 FORMS = ("davis", "grey", "grey16", "rgba", "youtube-vis", "prores", "ffv1")  # of engine/interchange/registry.py
+OUT = ".mp4, .mov, .mkv, a folder for PNG frames, .zip (share package), .otio (timeline) or .ebsynth (a folder for EbSynth)"
 MASKS = "write masks: a folder (DAVIS PNGs), .json (YouTube-VIS), .mov (ProRes 4444) or .mkv (FFV1)"
 TRACKS = "write the subjects' track points: .npz, .pkl (TAP-Vid), .csv or .txt (After Effects)"
 PATIENCE = 1.0  # seconds between two steps that a stop waits for
@@ -92,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     render.add_argument("--segments", metavar="A-B", help="only these segments, counted from 0, both included")
     render.set_defaults(verb=_lazily("render"))
     for one in (run, render):
-        one.add_argument("-o", dest="out", type=Path, metavar="OUT", help=".mp4, .mov, .mkv, or a folder for PNG frames")
+        one.add_argument("-o", dest="out", type=Path, metavar="OUT", help=OUT)
         one.add_argument("--masks", type=Path, metavar="DIR|FILE", help=MASKS)
         one.add_argument(
             "--masks-as", metavar="FORM", choices=FORMS, help=f"how, where the path leaves it open: {', '.join(FORMS)}"
