@@ -9,6 +9,10 @@ import cv2
 import numpy as np
 
 INSIDE = 128
+RULE = 7  # px, side of the neighbourhood in which an edit's rule is looked for
+STEADY = 0.5  # levels²: a source that varies less tells nothing of the rule
+STEEPEST = 4.0
+OPEN = 0.498  # levels: what rounding to 8 bits leaves open
 GROWN_BY = 2  # px around the pixels a take changes, so that carrying does not fray their edge
 
 
@@ -64,9 +68,33 @@ def inside(source: np.ndarray, edited: np.ndarray, region: np.ndarray) -> np.nda
 
 def deepened(source: np.ndarray, shown: np.ndarray, edited: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint16: an edit made with 8 bits on a deeper source: where it changed nothing the source to the bit, elsewhere
-    the edit scaled up. `source` uint16 (65535 = white), `shown` the same with 8 bits, `edited` uint8."""
-    changed = (shown != edited).any(axis=2, keepdims=True)
-    return np.where(changed, edited.astype(np.uint16) * 257, source)
+    the edit, whose missing bits follow from the source's. `source` uint16 (65535 = white), `shown` the same with 8 bits,
+    `edited` uint8. With 8 bits again it is `edited`, exactly.
+
+    Around each pixel edited ≈ a·shown + b is fitted per channel (guided filter, He et al., 2013): a·source + b is what a grade
+    or another colour would have been at full depth. It counts within the half level that rounding left open; where the edit
+    follows no such rule, as at the edge of paint, it is scaled up as it is.
+    """
+    changed = (shown != edited).any(axis=2)
+    if not changed.any():
+        return source
+    window = _window(changed, RULE // 2)
+    there, made = changed[window].astype(np.float32), edited[window].astype(np.float32)
+    weight = np.maximum(cv2.blur(there, (RULE, RULE)), 1e-6)[..., None]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.blur(values * there[..., None], (RULE, RULE)) / weight
+
+    seen = shown[window].astype(np.float32)
+    mean_seen, mean_made = mean(seen), mean(made)
+    together, spread = mean(seen * made) - mean_seen * mean_made, mean(seen * seen) - mean_seen**2
+    gain = np.clip(together / (np.maximum(spread, 0) + STEADY), -STEEPEST, STEEPEST)
+    off = mean_made + gain * (source[window].astype(np.float32) / 257 - mean_seen) - made
+    off = np.where(np.abs(off) <= 1, np.clip(off, -OPEN, OPEN), 0)
+    deep = np.clip(np.rint((made + off) * 257), 0, 65535).astype(np.uint16)
+    result = source.copy()
+    np.copyto(result[window], deep, where=changed[window][..., None])
+    return result
 
 
 def outside_difference(source: np.ndarray, take: np.ndarray, region: np.ndarray, tolerance: int = 2) -> np.ndarray | None:

@@ -215,6 +215,25 @@ def test_an_8_bit_edit_is_scaled_up_where_it_changes_something() -> None:
     assert (made[1] == source[1]).all()
 
 
+def test_a_grade_keeps_the_bits_of_a_deep_source() -> None:
+    y, x = np.mgrid[:80, :120]
+    true = 60 + 0.11 * x + 0.07 * y + 3 * np.sin(x / 9)  # a smooth sky, in levels
+    source = np.rint(np.dstack([true, 0.8 * true, 0.5 * true + 40]) * 257).astype(np.uint16)
+    shown = narrow(source)
+
+    def graded(levels: np.ndarray) -> np.ndarray:
+        return 1.4 * levels - 20
+
+    edited = np.clip(np.rint(graded(shown.astype(np.float64))), 0, 255).astype(np.uint8)
+    edited[:10] = shown[:10]
+    made, wanted = deepened(source, shown, edited), graded(source / 257.0)
+    assert np.array_equal(made[:10], source[:10]) and np.array_equal(narrow(made), edited)
+    off, plain = (np.abs(one - wanted)[14:-4, 4:-4].mean() for one in (made / 257.0, edited.astype(np.float64)))
+    assert off < 0.55 * plain, "the rest is what a take with 8 bits does not know"
+    stripes = np.where((x // 4 % 2)[..., None] > 0, 200, shown).astype(np.uint8)
+    assert np.array_equal(narrow(deepened(source, shown, stripes)), stripes)
+
+
 def test_h264_of_a_deep_clip_has_8_bits(deep_editor: Editor, tmp_path: Path) -> None:
     export(deep_editor.material, tmp_path / "out.mp4", settings_for("out.mp4"), Progress())
     with open_video(tmp_path / "out.mp4") as reader:

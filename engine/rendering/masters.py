@@ -1,7 +1,7 @@
 """The frames of an export, streamed: the clip with its edit laid in, as deep as the clip, with transparency or the matte beside.
 
 Outside the edit the frames are the source's to the bit, also where the source has more than 8 bits: the edit is made with
-8 bits, and only pixels that it changes are scaled up.
+8 bits, and pixels that it changes take the bits that it lacks from the source, as far as the edit follows a rule of colour.
 """
 
 from __future__ import annotations
