@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -203,7 +204,7 @@ class Journal:
 
     def _follow(self) -> None:
         """Reading along: takes in what the other one has written."""
-        if self.why_read_only and int(self._meta("rev") or 0) != self._rev:
+        if self.why_read_only and self._count("rev") != self._rev:
             self._rev, self._project = self._current()
 
     def check_writable(self) -> None:
@@ -231,7 +232,7 @@ class Journal:
         """
         with self._lock:
             self.check_writable()
-            head, drag = int(self._meta("head")), list(self._drag)
+            head, drag = self._count("head"), list(self._drag)
             try:
                 with Transaction(self._db) as db:
                     db.execute("delete from act where id > ?", (head,))
@@ -265,7 +266,7 @@ class Journal:
     def labels(self) -> tuple[str | None, str | None]:
         """What undo would take back and redo would bring again; None where there is nothing."""
         with self._lock:
-            head, first = int(self._meta("head")), int(self._meta("first"))
+            head, first = self._count("head"), self._count("first")
             back = self._read("select label from act where id = ? and id > ?", head, first)
             forth = self._read("select label from act where id > ? order by id limit 1", head)
         return (back[0][0] if back else None, forth[0][0] if forth else None)
@@ -327,7 +328,7 @@ class Journal:
     def _move(self, query: str, nothing: str, *, back: bool) -> Project:
         with self._lock:
             self.check_writable()
-            head = int(self._meta("head"))
+            head = self._count("head")
             rows = self._read(query, head)
             if not rows or rows[0][0] is None:
                 raise ProjectError(nothing)
@@ -349,7 +350,7 @@ class Journal:
         self._read("begin")
         try:
             rows = dict(self._read("select name, value from meta where name in ('head', 'rev')"))
-            return int(rows.get("rev") or 0), self._load(int(rows.get("head") or 0))
+            return self._whole(rows.get("rev")), self._load(self._whole(rows.get("head")))
         finally:
             self._read("rollback")
 
@@ -365,6 +366,15 @@ class Journal:
     def _meta(self, name: str) -> str:
         rows = self._read("select value from meta where name = ?", name)
         return rows[0][0] if rows else ""
+
+    def _count(self, name: str) -> int:
+        return self._whole(self._meta(name))
+
+    def _whole(self, text: Any) -> int:
+        """A number of the table of facts, which another hand may have written."""
+        if not re.fullmatch(r"[0-9]{1,18}", str(text or 0)):
+            raise ProjectError(f"The project in {self.folder.name} is damaged ({DATABASE} cannot be read); {RESTORE}.")
+        return int(text or 0)
 
     def _read(self, query: str, *values: Any) -> list[Any]:
         try:
