@@ -27,13 +27,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--clips": {"type": Path, "metavar": "DIR", "help": "folders with video.mp4 or frames/, and masks/"},
     "--scenes": {"type": int, "metavar": "N", "help": "how many drawn scenes"},
     "--seed": {"type": int, "metavar": "S", "default": 0, "help": "seed of the first drawn scene (default 0)"},
-    "--only": {"metavar": "NAMES", "help": "only these kinds of drawn clips, separated by commas"},
+    "--only": {"metavar": "NAMES", "help": "only these clips, or kinds of drawn clips, separated by commas"},
     "--keep": {"type": Path, "metavar": "DIR", "help": "keep drawn clips in DIR and take them from there"},
     "--ebsynth": {"type": Path, "metavar": "FILE", "help": "EbSynth's program (also: environment variable EBSYNTH)"},
     "--quick": {"action": "store_true", "help": "leave out what takes longest"},
     "--growth": {"metavar": "SIZES", "help": "also long clips: 480p,720p,1080p or some of them"},
     "--frames": {"type": int, "metavar": "N", "help": "frames of a drawn clip"},
     "--lengths": {"metavar": "N,N", "help": "frames of long clips, the shortest first"},
+    "--minutes": {"type": float, "metavar": "N", "help": "how long the longest part takes"},
+    "--mutants": {"type": int, "metavar": "N", "help": "how many damaged files"},
     "--ablation": {"action": "store_true", "help": "also with each part of the method switched off"},
 }
 
@@ -54,6 +56,9 @@ class Bench:
 BENCHES = {
     "scrub": Bench("tests.bench.scrub", "seeking in the real page in a real browser: 480p, 720p, three minutes of 1080p"),
     "stream": Bench("tests.bench.stream", "peak memory of 1,200 frames of 720p against 300", ("--seed",)),
+    "journey": Bench(
+        "tests.bench.journey", "a new user's way to an exported clip: acts, seconds, masks", ("--clips", "--only", "--seed")
+    ),
     "startup": Bench("tests.bench.startup", "process start to a page that answers"),
     "reliability": Bench("tests.bench.reliability", "kills, cuts, full disks and bad clips: what is left afterwards"),
     "world": Bench("tests.bench.world", "the bundled model's answers by the exact checkers", ("--scenes", "--seed")),
@@ -78,6 +83,9 @@ BENCHES = {
     "point_to_point": Bench(
         "tests.bench.point_to_point", "Point-to-Point: another shape, the same motion", ("--scenes", "--seed")
     ),
+    "load": Bench("tests.bench.load", "ten editors and a job on one server, idle ones, a long queue", ("--minutes", "--quick")),
+    "fuzz": Bench("tests.bench.fuzz", "damaged files through every import, odd requests to every route", ("--mutants", "--seed")),
+    "scale": Bench("tests.bench.scale", "Ray beside the work; ten minutes of 1080p on more machines, simulated", ("--only",)),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
