@@ -13,7 +13,7 @@ const PASSED_ON = ["Ctrl+Z", "Ctrl+Shift+Z", "Ctrl+Y", "Ctrl+K", "Ctrl+Shift+P",
 
 export class ContactSheet {
   constructor(editor) {
-    Object.assign(this, { editor, isOpen: false, data: null, at: null, marked: [], seen: new Set(), timer: 0, asking: false, question: null });
+    Object.assign(this, { editor, isOpen: false, data: null, at: null, marked: [], seen: new Set(), timer: 0, asking: false, question: null, working: "" });
     const run = (name) => () => this[name]();
     this.view = new SheetView(editor.root, {
       pick: (frame, key) => this.go(frame, key),
@@ -91,7 +91,14 @@ export class ContactSheet {
     const { view } = this.editor;
     if (!this.isOpen || !view) return;
     if (!this.data || view.rev !== this.data.rev) this.#again();
-    else this.view.work(active(view.job) ? jobText(view.job) : "");
+    else this.#work(view.job);
+  }
+
+  /** What the running job does; how one that was seen running has ended. */
+  #work(job) {
+    this.view.work(active(job) ? jobText(job) : "");
+    if (this.working && job?.id === this.working && !active(job)) this.#say(job.message);
+    this.working = active(job) ? job.id : "";
   }
 
   #draw() {
@@ -102,8 +109,7 @@ export class ContactSheet {
     this.marked = this.marked.filter((one) => this.anchor(one.frame) && there(one));
     const { clip } = this.editor.view;
     this.view.draw({ ...data, at: this.at, marked: this.marked, seen: this.seen, aspect: `${clip.width} / ${clip.height}` });
-    const { job } = this.editor.view;
-    this.view.work(active(job) ? jobText(job) : "");
+    this.#work(this.editor.view.job);
     if (!this.two.isOpen && !this.question) this.view.focus(this.at);
   }
 
@@ -228,7 +234,10 @@ export class ContactSheet {
       if (answer.view) {
         editor.applyView(answer.view);
         editor.trigger("changed", { rev: answer.view.rev, frame: editor.frame });
-      } else editor.poll.hurry();
+      } else {
+        this.working = answer.job.id; // it may have ended before it is seen running
+        editor.poll.hurry();
+      }
     } catch (error) {
       this.#say(error.message);
       if (error.status) await editor.refresh();

@@ -4,7 +4,7 @@
 import { button, iconOf, make, setText } from "./dom.js";
 
 export const COMPARED = 2; // takes that can be laid side by side
-const AGREES = [[80, "agree"], [50, "differ somewhat"], [0, "differ"]];
+const AGREES = [[90, "agree"], [60, "differ somewhat"], [0, "differ"]]; // one recolouring on a real clip came to 98, a neighbouring hue to 87 (our choice)
 const ACTS = [
   ["approve", "Approve", "Approve this take (Enter, or its number)"],
   ["lock", "Lock", "Lock what is approved here, or unlock it (L)"],
