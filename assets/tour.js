@@ -19,6 +19,7 @@ export class Tour {
     this.ring = make("div", { class: "al-ring", hidden: true, "aria-hidden": "true" });
     document.body.append(this.ring);
     editor.root.append(this.card);
+    editor.addEventListener("open", () => !this.on && editor.project !== SAMPLE && (this.card.hidden = true));
   }
 
   get on() {
