@@ -88,7 +88,7 @@ def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
             store,
             canvas,
             dock,
-            [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_methods, *rest],
+            [of_source, of_subjects, of_anchors, of_painting, of_propagate, of_segment, of_methods, *rest],
         )
         handlers.fill, handlers.filled = of_propagate.parts["fill"], propagate.filled(of_propagate.parts)
         edits.wire(handlers)
@@ -125,6 +125,7 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
         (parts["upload"].upload, by_upload, [parts["upload"], parts["deinterlace"]], "open_upload"),
         (parts["open_path"].click, by_path, [parts["path"], parts["deinterlace"]], "open_path"),
         (parts["sample"].click, lambda: said(lambda: opened(store.sample())), [], "open_sample"),
+        (parts["world"].click, lambda: said(lambda: opened(store.world_sample())), [], "open_world_sample"),
         (parts["path"].submit, by_path, [parts["path"], parts["deinterlace"]], ""),
     )
     for event, handle, given, name in events:

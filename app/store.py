@@ -31,6 +31,7 @@ from engine import (
     copy_project,
     devices,
     draw_sample,
+    draw_world_sample,
     import_job,
     import_project,
     is_job,
@@ -212,6 +213,13 @@ class SessionStore:
         if (self.home / identity / "project.db").exists():
             return self.get(identity)
         return self._made(identity, draw_sample)
+
+    def world_sample(self) -> Session:
+        """The sample that the bundled model can edit by text, drawn when it is first asked for."""
+        identity = "5a3b1e000002"
+        if (self.home / identity / "project.db").exists():
+            return self.get(identity)
+        return self._made(identity, draw_world_sample)
 
     def first(self) -> Session:
         """What to show where nothing was asked for: the project changed last, or the sample."""

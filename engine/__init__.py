@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from engine.review.report import page_of as report_page
     from engine.review.report import report_body
     from engine.sample import draw_sample
+    from engine.sample_world import draw_world_sample
     from engine.segmentation import BY_MODELS as SEGMENTERS_BY_MODELS
     from engine.segmentation import segmenter_names
     from engine.segmentation.remote import box_of_words
@@ -117,6 +118,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "devices": "engine.device",
     "dirty_segments": "engine.rendering.render",
     "draw_sample": "engine.sample",
+    "draw_world_sample": "engine.sample_world",
     "estimate_of": "engine.review.estimate",
     "estimate_sentences": "engine.review.estimate:sentences",
     "find_clip": "engine.store.clips",
@@ -212,6 +214,7 @@ __all__ = [
     "devices",
     "dirty_segments",
     "draw_sample",
+    "draw_world_sample",
     "edit_acts",
     "estimate_of",
     "estimate_sentences",

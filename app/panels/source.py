@@ -29,7 +29,9 @@ def build(store: SessionStore) -> Panel:
             max_length=4096,
         )
     open_path = gr.Button("Open path", size="sm", elem_id="open-path")
-    sample = gr.Button("Open the sample", size="sm", elem_id="open-sample")
+    with gr.Row():
+        sample = gr.Button("Open the sample", size="sm", min_width=80, elem_id="open-sample")
+        world = gr.Button("Sample for text", size="sm", min_width=80, elem_id="open-world-sample")
     deinterlace = gr.Checkbox(
         label="Deinterlace",
         info="For the next clip that you open: whole frames out of interlaced ones.",
@@ -42,7 +44,7 @@ def build(store: SessionStore) -> Panel:
         return [gr.update(choices=_choices(store, session), value=session.id), _facts(session)]
 
     parts = {"projects": projects, "upload": upload, "path": path, "open_path": open_path, "deinterlace": deinterlace}
-    return Panel([projects, facts], show, {**parts, "sample": sample, "markers": markers})
+    return Panel([projects, facts], show, {**parts, "sample": sample, "world": world, "markers": markers})
 
 
 def _choices(store: SessionStore, session: Session) -> list[tuple[str, str]]:
