@@ -17,7 +17,7 @@ FIELDS = (gr.Textbox, gr.Dropdown, gr.Slider, gr.Number, gr.Checkbox, gr.Radio, 
 
 KEYS: dict[str, list[str]] = {
     "make-take": ["Shift+T"],
-    "approve": ["Y"],
+    "approve": ["Shift+Enter"],
     "export": ["Ctrl+E"],
     "paint-elsewhere": ["Shift+D"],
     "Mark": ["Alt+1"],

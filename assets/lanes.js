@@ -95,17 +95,18 @@ function drawCuts(pen, cuts, scale, tops, theme) {
   }
 }
 
+/** Finished is filled, out of date hatched, under way half filled, waiting dashed, never rendered hollow: no colour need be told apart. */
 function drawSegments(pen, view, scale, top, theme) {
   const height = SEGMENTS - 4;
   pen.fillStyle = theme.line;
   pen.fillRect(scale.left(0), top + 2, scale.left(scale.frames) - scale.left(0), height);
   for (const segment of view.segments) {
     const [x0, x1] = [scale.left(segment.start), scale.left(segment.stop)];
-    pen.globalAlpha = segment.state === "running" ? 0.35 : 1;
-    pen.fillStyle = STATE_COLOURS[segment.state];
-    // Amber: rendered before, from what was said then. Grey: never rendered.
+    const colour = STATE_COLOURS[segment.state];
+    const open = segment.state !== "done" && !segment.stale;
     if (segment.state === "dirty" && segment.stale) hatch(pen, x0, top + 2, x1 - x0, height, STATE_COLOURS.stale);
-    else pen.fillRect(x0, top + 2, x1 - x0, height);
+    else pen.fillRect(...fill(pen, open ? theme.ground : colour, 1, [x0, top + 2, x1 - x0, height]));
+    if (open) outlineSegment(pen, [x0, top + 2, x1 - x0, height], colour, segment.state);
     pen.globalAlpha = 1;
     if (segment.state !== "done") {
       pen.fillStyle = segment.state === "dirty" ? STATE_COLOURS.done : STATE_COLOURS[segment.state];
@@ -114,6 +115,16 @@ function drawSegments(pen, view, scale, top, theme) {
     pen.fillStyle = theme.ground;
     pen.fillRect(x1 - 0.5, top + 1, 1, height + 2);
   }
+}
+
+function outlineSegment(pen, [x, y, width, height], colour, state) {
+  if (state === "running") pen.fillRect(...fill(pen, colour, 0.35, [x, y, width, height]));
+  pen.globalAlpha = 1;
+  pen.setLineDash(state === "queued" ? [4, 3] : []);
+  pen.lineWidth = 1.5;
+  pen.strokeStyle = colour;
+  pen.strokeRect(x + 1, y + 0.75, Math.max(0, width - 2), height - 1.5);
+  pen.setLineDash([]);
 }
 
 function drawSubject(pen, subject, scale, top, theme) {
