@@ -32,7 +32,7 @@ class EditorCanvas(gr.HTML):
     """The stage with its tools.
 
     `value` is `{"project": id, "rev": revision, "cmd": command or None}`: another project is opened, another revision is
-    fetched, a command is obeyed once. Commands: `{"seek": frame}`, `{"mode": "source" | "edited" | "wipe"}`,
+    fetched, a command is obeyed once. Commands: `{"seek": frame}`, `{"mode": "source" | "edited" | "wipe" | "flicker"}`,
     `{"tool": name}`, `{"say": sentence}`.
 
     Events (their data are attributes of `gr.EventData`): `changed` (rev, frame) after each act that the server took,

@@ -34,7 +34,7 @@ def _sheet(session: Session, request: Request, body: dict[str, Any]) -> Response
     """The sheet; what is not compared yet is begun."""
     material = session.material
     sheet = contact_sheet(material)
-    if any(pair["waits"] for pair in sheet["pairs"]) and not session.editor.why_read_only:
+    if any(pair["open"] for pair in sheet["pairs"]) and not session.editor.why_read_only:
         session.instant.compare(material)
     return JSONResponse({"rev": session.editor.rev, **sheet}, headers=FRESH)
 

@@ -9,7 +9,7 @@ import { loadStyle } from "./style.js";
 import { TwoTakes } from "./two_takes.js";
 
 const AGAIN_MS = 1500; // between looks while neighbours are being compared
-const PASSED_ON = ["Ctrl+Z", "Ctrl+Shift+Z", "Ctrl+Y", "Ctrl+K", "Ctrl+Shift+P", "?", "F1", "Shift+X"]; // the page's own keys
+const PASSED_ON = ["undo", "redo", "palette", "help", "cancelJob"]; // commands whose keys mean the same here
 
 export class ContactSheet {
   constructor(editor) {
@@ -262,10 +262,11 @@ export class ContactSheet {
   #key(event) {
     const chord = chordOf(event);
     if (this.two.isOpen || event.defaultPrevented) return;
-    if (PASSED_ON.includes(chord)) return; // on to the page's keyboard
+    const { command } = this.editor.keymap.rowFor(chord) ?? {};
+    if (PASSED_ON.includes(command) && chord !== "Escape") return; // on to the page's keyboard
     event.stopPropagation();
     if (event.isComposing || event.target.closest("input, select")) return;
-    const key = this.question ? (chord === "Escape" ? () => this.#answer(null) : null) : this.#does(chord, event);
+    const key = this.question ? (chord === "Escape" ? () => this.#answer(null) : null) : command === "sheet" ? () => this.close() : this.#does(chord, event);
     if (!key) return;
     event.preventDefault();
     key();
@@ -292,7 +293,6 @@ export class ContactSheet {
       F: () => this.show(),
       Delete: () => this.remove(),
       Escape: () => this.close(),
-      G: () => this.close(),
     };
     if (pressed && ["Enter", "Space"].includes(chord)) return null; // the button's own
     if (/^[1-9]$/.test(chord)) return () => this.#digit(Number(chord));

@@ -20,7 +20,7 @@ QUALITY = 82
 def contact_sheet(material: Material) -> dict[str, Any]:
     """`anchors`: frame, chosen, locked and takes (key, label, how it was made, why it cannot be made again or ""), by frame.
     `pairs` of neighbouring approved anchors: left, right, score 0–100 or None, psnr in dB, seen 0–1, and in words where there is
-    no score: `why` for good, or what it `waits` for."""
+    no score: `why` for good, or what it `waits` for; `open`: nothing keeps them from being compared now."""
     anchors = [
         {
             "frame": anchor.frame,
@@ -39,22 +39,21 @@ def contact_sheet(material: Material) -> dict[str, Any]:
 
 
 def _pair(material: Material, pair: Pair, *, ready: bool) -> dict[str, Any]:
-    said: dict[str, Any] = {"left": pair.left, "right": pair.right, "score": None, "psnr": None, "seen": None}
+    said: dict[str, Any] = {"left": pair.left, "right": pair.right, "score": None, "psnr": None, "seen": None, "open": False}
     found = known(material, pair)
     if found is not None:
         why = "" if found.score is not None else "The two frames show too little of the same for a comparison."
         return {**said, "score": found.score, "psnr": found.psnr, "seen": found.seen, "why": why, "waits": ""}
     waits = "" if pair.why else _waits(material, pair) if ready else "Waits for the clip to be prepared."
-    return {**said, "why": pair.why, "waits": waits}
+    now = not waits and not pair.why
+    return {**said, "why": pair.why, "waits": "Being measured." if now else waits, "open": now}
 
 
 def _waits(material: Material, pair: Pair) -> str:
     between = FrameRange(pair.left, pair.right + 1)
     subjects = material.project.edited_subjects()
     spans = [span for subject in subjects for span in material.spans(subject.id) if len(span.range.meet(between))]
-    if any(not material.carried(span) for span in spans):
-        return "Waits for the masks between them to be carried."
-    return "Being measured."
+    return "Waits for the masks between them to be carried." if any(not material.carried(span) for span in spans) else ""
 
 
 def take_thumbnail(material: Material, key: str) -> bytes:

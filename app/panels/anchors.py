@@ -80,7 +80,7 @@ def _title(session: Session, frame: int) -> str:
     if anchor is None:
         state = "is not an anchor"
     elif anchor.chosen:
-        state = "is an approved anchor"
+        state = f"is an approved anchor{', locked' * anchor.locked}"
     else:
         state = f"is an anchor with {len(anchor.takes)} take{'s' if len(anchor.takes) != 1 else ''}, none approved"
     return f'<div class="al-facts"><b>Frame {frame}</b> {state}.<br>Anchors: {html.escape(others)}</div>'

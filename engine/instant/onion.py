@@ -58,6 +58,9 @@ class Walk:
         self._at = anchor
         self._seen: dict[FrameIndex, list[Sight]] = {}
 
+    def __contains__(self, frame: FrameIndex) -> bool:
+        return frame in self._seen
+
     def to(self, frame: FrameIndex) -> list[tuple[np.ndarray, Sight]]:
         """Each subject's part of the region on a frame (h, w) uint8, and what of the anchor it shows."""
         while frame not in self._seen:
@@ -122,16 +125,18 @@ class OnionSkins:
 
     def _walk(self, pictures: QuickPictures, anchor: FrameIndex, frame: FrameIndex) -> Walk | None:
         """The way from the anchor in the frame's direction; None where it is too long, or masks or motion on it are not there."""
+        if self._walked is not pictures:
+            self._walked = pictures
+            self._walks.clear()
+        name = (anchor, frame > anchor)
+        if name in self._walks and frame in self._walks[name]:
+            return self._walks[name]
         low, high = min(anchor, frame), max(anchor, frame)
         around = pictures.stretch(low, high)
         if high - low > LONGEST_WALK or around is None or pictures.material.project.whole_frame:
             return None
         if pictures.material.steps.missing([FrameRange(low, high + 1)]) or not pictures.can_refine(around):
             return None
-        if self._walked is not pictures:
-            self._walked = pictures
-            self._walks.clear()
-        name = (anchor, frame > anchor)
         if name not in self._walks:
             self._walks[name] = Walk(pictures, around, anchor)
             if len(self._walks) > WALKS_KEPT:
