@@ -15,7 +15,8 @@ export class Controls {
     editor.keymap.add(own.map((one) => ({ group: one.group, keys: one.keys, command: "control", argument: one.name, label: one.label })));
     editor.keymap.addEventListener("change", () => this.#title());
     document.addEventListener("click", (event) => this.#taught(event));
-    new MutationObserver(() => this.#later()).observe(document.body, { childList: true, subtree: true });
+    const ours = ({ target }) => target.closest?.(".al-editor, .al-timeline"); // they title themselves, and change with every frame
+    new MutationObserver((seen) => seen.every(ours) || this.#later()).observe(document.body, { childList: true, subtree: true });
     this.#title();
   }
 

@@ -80,7 +80,7 @@ export class Hint {
     setText(this.act.firstChild, step.label);
     const title = keymap.titleFor(step.command, step.argument, step.label);
     if (this.act.title !== title) this.act.title = title;
-    this.act.setAttribute("aria-label", step.label);
+    if (this.act.ariaLabel !== step.label) this.act.ariaLabel = step.label;
   }
 
   #run() {

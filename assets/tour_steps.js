@@ -31,13 +31,14 @@ export const STEPS = [
   {
     text: ({ key }) => `Choose a colour if you like, then make a take of this frame${key("control", "make-take")}.`,
     where: () => "make-take",
-    enter: (editor, memory) => Object.assign(memory, { takes: takesHere(editor).length }),
-    done: (editor, memory) => takesHere(editor).length > memory.takes,
+    enter: (editor, memory) => Object.assign(memory, { takes: countTakes(editor) }),
+    done: (editor, memory) => countTakes(editor) > memory.takes,
   },
   {
     text: ({ key }) => `The new take is on the canvas. Approve it${key("control", "approve")}: on this frame the finished clip will be exactly that.`,
     where: () => "approve",
-    done: (editor) => editor.anchor()?.chosen !== null && editor.anchor()?.chosen === takesHere(editor).at(-1)?.key,
+    enter: (editor, memory) => Object.assign(memory, { approved: approved(editor) }),
+    done: (editor, memory) => approved(editor).some((key) => !memory.approved.includes(key)),
   },
   {
     text: ({ key }) => `Now let the edit be carried from anchor to anchor: Propagate${key("run")}.`,
@@ -67,4 +68,5 @@ export const STEPS = [
   },
 ];
 
-const takesHere = (editor) => editor.anchor()?.takes ?? [];
+const countTakes = (editor) => editor.view.anchors.reduce((sum, anchor) => sum + anchor.takes.length, 0);
+const approved = (editor) => editor.view.anchors.map((anchor) => anchor.chosen).filter(Boolean);

@@ -63,6 +63,24 @@ def test_everything_that_can_be_used_has_a_name(page):
     assert [f"{where}: {fault}" for where, found in faults.items() for fault in found] == []
 
 
+def test_what_is_empty_offers_the_next_act(page):
+    seek(page, 0)
+    page.get_by_role("button", name="Draw a box").click()
+    page.wait_for_selector(".al-editor[data-tool='box']")
+    assert page.locator(".al-hint-next").inner_text() == "Next: Draw a box round what you want to change."
+    open_tab(page, "Propagate")
+    page.get_by_role("button", name="Go to Anchors").click()
+    page.locator("#takes").get_by_role("button", name="Make this frame an anchor").click()
+    page.wait_for_function("window.anchorline.view.anchors.length === 1")
+    page.get_by_role("button", name="Make a take by the effect").click()
+    page.wait_for_selector("text=There is no mask on frame 0 yet")
+    open_tab(page, "Export")
+    assert page.locator("#exports").get_by_role("button", name="Export the clip").is_visible()
+    page.locator(".al-editor").focus()
+    page.keyboard.press("Control+z")
+    page.wait_for_function("window.anchorline.view.anchors.length === 0")
+
+
 def test_nothing_jumps_during_the_main_acts(page):
     seek(page, 0)
     page.locator(".al-editor").focus()
