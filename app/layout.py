@@ -217,6 +217,11 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], of_segmen
     for event in (on.canvas.audition, of_segment["try"].click):
         on.on(event, try_now, asked).then(None, js="() => { window.anchorline?.audition.open(); }", **endpoint())
     segment_method.wire(on, of_segment, asked, chosen)
+
+    def forecast(identity: str, name: str) -> str:
+        return said(lambda: propagate.plan_by(on.store.get(identity), name))
+
+    run["chosen"].input(forecast, [on.state, run["chosen"]], run["plan"], **endpoint())
     on.on(run["proxy"].click, proxy_now, asked, name="preview_first", command={"mode": "edited"})
     on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})
     on.on_canvas(on.canvas.run, propagate_now, asked)

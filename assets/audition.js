@@ -125,11 +125,15 @@ export class Audition {
     if (have && JSON.stringify(have.said) === JSON.stringify(said)) return;
     const tile = have ?? this.#newTile(place);
     tile.said = said;
+    const failed = said.state === "failed";
     const lines = linesOf(said);
+    tile.why.hidden = !failed;
+    setText(tile.why, failed ? said.why : "");
     setText(tile.title, said.title);
-    tile.facts.replaceChildren(...lines.map((line) => make("span", {}, line)));
+    tile.facts.replaceChildren(...(failed ? ["Could not be made"] : lines).map((line) => make("span", {}, line)));
     tile.box.dataset.state = said.state;
-    tile.box.disabled = said.state === "failed";
+    tile.box.disabled = failed;
+    tile.box.title = failed ? said.why : "";
     tile.box.setAttribute("aria-label", `${said.title}: ${lines.join("; ")}`);
     if (said.state === "done" && !tile.pictures.length) this.#fetch(tile);
   }
@@ -138,11 +142,12 @@ export class Audition {
     const { clip } = this.editor.view;
     const canvas = make("canvas", { width: clip.width > 640 ? 640 : clip.width, height: Math.round((Math.min(640, clip.width) * clip.height) / clip.width) });
     const [title, facts] = [make("b"), make("small")];
+    const why = make("em", { hidden: true });
     const number = make("i", {}, String(place + 1));
-    const box = make("button", { type: "button", class: "al-tile", "data-name": `tile-${place}` }, canvas, number, title, facts);
+    const box = make("button", { type: "button", class: "al-tile", "data-name": `tile-${place}` }, canvas, why, number, title, facts);
     box.addEventListener("click", () => this.pick(place));
     box.addEventListener("focus", () => (this.at = place));
-    const tile = { box, canvas, title, facts, pictures: [], said: null };
+    const tile = { box, canvas, why, title, facts, pictures: [], said: null };
     this.tiles[place] = tile;
     this.grid.append(box);
     if (place === 0 && this.root.contains(document.activeElement)) box.focus({ preventScroll: true });

@@ -19,6 +19,7 @@ export const holds = (ranges, frame) => ranges.some(([start, stop]) => frame >= 
  * A preview is small, rough at first, and may not be there: it is shown when it has come, never waited for.
  */
 export function editedAt(view, frame) {
+  if (view.edits?.find((one) => one.id === view.edit)?.on === false) return belowAt(view, frame); // left out of the result
   const take = shownTake(view.anchors.find((anchor) => anchor.frame === frame));
   if (take) return { kind: "take", path: `object/${take.key}.png` };
   const segment = view.segments.find((one) => frame >= one.start && frame < one.stop);

@@ -114,6 +114,8 @@ class Editor(Marking):
     def use_method(self, method: str, config: dict[str, Any]) -> Project:
         """Another method for the whole edit. Raises MethodError, RecipeError: there is none such, or a wrong setting."""
         checked_config(card(method).Config, config, f"the settings of {card(method).title}")
+        if (method, config) == (self.project.edit.method, self.project.edit.config):
+            return self.project
         return self.act(acts.set_edit, "Method", method=method, config=dict(config))
 
     def set_segment_method(

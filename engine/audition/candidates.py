@@ -63,9 +63,13 @@ def candidates(material: Material, window: FrameRange, free: float | None) -> tu
     able: list[Candidate] = []
     refused: list[Refusal] = []
     for name, card in METHODS.items():
+        why = _lacks(material, card, window)
+        if why:
+            refused.append(Refusal(name, _plain(card), why))
+            continue
         for config in _variants(material.project, name, card):
             title = _titled(card, config)
-            why = _lacks(material, card, config, window, free)
+            why = _lacks_model(card, config, free)
             if why:
                 refused.append(Refusal(name, title, why))
             else:
@@ -98,26 +102,35 @@ def _variants(project: Project, name: str, card: Card) -> Iterator[dict[str, Any
 
 def _titled(card: Card, config: dict[str, Any]) -> str:
     model = getattr(card.Config(**config), "backbone", "")
-    plain = card.title.split(" (")[0]
-    return f"{plain}, {_model_title(model)}" if model else plain
+    return f"{_plain(card)}, {_model_title(model)}" if model else _plain(card)
+
+
+def _plain(card: Card) -> str:
+    """The method's title without what stands in brackets."""
+    return card.title.split(" (")[0]
 
 
 def _model_title(name: str) -> str:
     return MODELS[name].title if name in MODELS else f"{name} model"
 
 
-def _lacks(material: Material, card: Card, config: dict[str, Any], window: FrameRange, free: float | None) -> str:
-    """What keeps a method from running, as one sentence; "" where nothing does."""
+def _lacks(material: Material, card: Card, window: FrameRange) -> str:
+    """What keeps a method from running whatever its model, as one sentence; "" where nothing does."""
     edit = material.project.edit
     missing = [TEXT_NAMES[text] for text in card.texts if text in TEXT_NAMES and not getattr(edit, text)]
     if missing:
         return f"It reads {' and '.join(missing)}: write it under Propagate, then try again."
     if card.anchors and not _near(material, window):
         return f"It carries approved takes, and no anchor within {REACH} frames has one: approve one nearer to this frame."
+    if not card.anchors and importlib.util.find_spec("torch") is None:
+        return "It needs torch, which is not installed (yet): the page says at the top when it is."
+    return ""
+
+
+def _lacks_model(card: Card, config: dict[str, Any], free: float | None) -> str:
+    """What keeps a method with these settings from running: weights that are not here, or memory."""
     said = card.Config(**config)
     models = [MODELS[value] for field in fields(said) if isinstance(value := getattr(said, field.name), str) and value in MODELS]
-    if (models or not card.anchors) and importlib.util.find_spec("torch") is None:
-        return "It needs torch, which is not installed (yet): the page says at the top when it is."
     for model in [*models, *(MODELS[name] for one in models for name in one.needs)]:
         if not is_here(model.name):
             place = f"fetch “{model.name}” under Models and device ({model.gigabytes:g} GB)"
