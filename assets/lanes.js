@@ -114,7 +114,16 @@ function drawSegments(pen, view, scale, top, theme) {
     }
     pen.fillStyle = theme.ground;
     pen.fillRect(x1 - 0.5, top + 1, 1, height + 2);
+    if (segment.method) drawOwnMethod(pen, x0, top + 2, height, theme);
   }
+}
+
+/** A segment with a method of its own begins with a square. */
+function drawOwnMethod(pen, x, top, height, theme) {
+  pen.fillStyle = theme.ground;
+  pen.fillRect(x + 1, top, height, height);
+  pen.fillStyle = theme.text;
+  pen.fillRect(x + 2, top + 1, height - 2, height - 2);
 }
 
 function outlineSegment(pen, [x, y, width, height], colour, state) {

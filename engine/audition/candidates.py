@@ -144,7 +144,7 @@ def _near(material: Material, window: FrameRange) -> list[FrameIndex]:
     """Approved anchors of the window's shot that are near enough to carry from."""
     shot = next(one for one in shots(material.project, material.cuts) if window.start in one).meet(material.project.range)
     reach = shot.meet(FrameRange(max(0, window.start - REACH), window.stop + REACH))
-    return [anchor.frame for anchor in material.project.edit.approved if anchor.frame in reach]
+    return [anchor.frame for anchor in material.project.edit.carried if anchor.frame in reach]
 
 
 def _span(material: Material, window: FrameRange) -> FrameRange:
