@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from engine.rendering.token_view import found_tokens
     from engine.rendering.trails import points_to_follow, track_values, tracks_key
     from engine.review.certificate import Certificate, certificate_of
-    from engine.review.estimate import Estimate, estimate_of
+    from engine.review.estimate import Estimate, estimate_of, preview_sentence
     from engine.review.estimate import sentences as estimate_sentences
     from engine.review.pace import PaceBook
     from engine.review.problems import Review, review_of
@@ -141,6 +141,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "point_acts": "engine.document.point_acts:",
     "points_to_follow": "engine.rendering.trails",
     "poster_of": "engine.store.projects",
+    "preview_sentence": "engine.review.estimate",
     "read_image": "engine.media.images",
     "read_mask": "engine.media.images",
     "report_body": "engine.review.report",
@@ -239,6 +240,7 @@ __all__ = [
     "point_acts",
     "points_to_follow",
     "poster_of",
+    "preview_sentence",
     "read_image",
     "read_mask",
     "report_body",

@@ -23,7 +23,7 @@ from tests.recipes import FRAMES, cli, clip_in, edit_recipe, failed, write_recip
 
 REPORT = {
     "frames", "segments", "seconds", "peak_rss_bytes", "outside_mask_max_abs", "anchor_max_abs", "quality", "models",
-    "warnings", "output_sha256",
+    "warnings", "output_sha256", "project", "clip", "range", "cuts", "edits", "certificates", "lanes", "problems", "frame_proofs",
 }  # fmt: skip
 
 

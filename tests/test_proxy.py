@@ -115,11 +115,15 @@ def test_a_small_clip_has_no_preview(tmp_path: Path) -> None:
 
 
 def test_a_preview_tells_what_the_run_will_cost(editor: Editor, tmp_path: Path) -> None:
-    from engine.review.estimate import estimate_of, sentences
+    from engine.review.estimate import estimate_of, preview_sentence, sentences
 
+    assert preview_sentence(editor.material) == "", "it is previewed"
+    editor.act(acts.shape_subject, "Shape", subject=1, feather=7.0)
     book = PaceBook(tmp_path / "pace.jsonl")
     small: Any = Note("Previewing", "motion", "", "", (360, 432), 8, 2.0, 800)
+    assert "time not measured yet on this machine" in preview_sentence(editor.material, book)
     book.add([small])
+    assert preview_sentence(editor.material, book) == "Preview first at 432×360: about 2 s, measured on this machine."
     estimate = estimate_of(editor.material, book)
     scale = SIZE[0] * SIZE[1] / (360 * 432)
     assert estimate.seconds is not None and estimate.seconds[0] == pytest.approx(2.0 * scale)

@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.panels import fields
+from app.panels import fields, forecast
 from app.panels.base import Panel
 from app.panels.empty import how_to_propagate
 from app.session import Session
-from engine import METHODS, Job, acts, estimate_sentences, is_smaller
+from engine import METHODS, Job, acts, is_smaller
 
 KINDS = {
     "prepare": "Preparing the clip",
@@ -69,7 +69,7 @@ def build() -> Panel:
     of = gr.State("")  # which edit, as it was then, the controls say
     fill = [chosen, *texts.values(), seed, *(control for made in controls.values() for control in made), of]
     asked = {"texts": [*texts.values()], "seed": seed, "count": count, "take": take, "fill": fill, "of": of}
-    return Panel([plan, proxy], show, {"chosen": chosen, "controls": controls, "run": run, "proxy": proxy, **asked})
+    return Panel([plan, proxy], show, {"chosen": chosen, "controls": controls, "run": run, "proxy": proxy, "plan": plan, **asked})
 
 
 def filled(parts: dict[str, Any]) -> Callable[[Session], list[Any]]:
@@ -100,7 +100,12 @@ def _plan(session: Session) -> str:
     material = session.material
     if not material.segments and METHODS[material.project.edit.method].anchors:
         return how_to_propagate(material.project)
-    return _to_render(session) + _next_anchor(session)
+    return forecast.of_project(session) + _next_anchor(session)
+
+
+def plan_by(session: Session, name: str) -> str:
+    """The same, if this method were taken."""
+    return forecast.of_method(session, name)
 
 
 def _next_anchor(session: Session) -> str:
@@ -110,14 +115,6 @@ def _next_anchor(session: Session) -> str:
         return ""
     key = '<kbd data-key="goNext">N</kbd>'
     return f'<div class="al-facts">Next anchor: frame {best.frame} would gain the most by one ({key} goes there).</div>'
-
-
-def _to_render(session: Session) -> str:
-    """Frames to render and to reuse, time, memory, disk; what will not fit stands first."""
-    estimate = session.review.estimate(session.material, session.instant)
-    trouble = f'<div class="al-trouble" role="alert">{html.escape(estimate.trouble)}</div>' if estimate.trouble else ""
-    lines = "<br>".join(html.escape(line) for line in estimate_sentences(estimate))
-    return f'{trouble}<div class="al-facts" id="estimate">{lines}</div>'
 
 
 def tell(session: Session, name: str, config: dict[str, Any], said: list[str], seed: int) -> None:

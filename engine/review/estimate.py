@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.instant.proxy import PHASE
+from engine.instant.pictures import proxy_size
+from engine.instant.proxy import PHASE, is_smaller, missing_proxies
 from engine.methods import card
 from engine.methods.base import Segment
 from engine.rendering.material import Material
@@ -210,6 +211,18 @@ def free_main_memory() -> int | None:
     except (OSError, ValueError):
         return None
     return None
+
+
+def preview_sentence(material: Material, book: PaceBook | None = None) -> str:
+    """What previewing first would take; "" where the clip is no larger than a preview, or all is previewed."""
+    frames = sum(one.stop - one.start for one in missing_proxies(material))
+    if not is_smaller(material) or not frames:
+        return ""
+    height, width = proxy_size(material.project.video.size)
+    like = replace(_like(material, PHASE, "serial"), size=(height, width))
+    cost = (book or PaceBook()).cost(PHASE, like)
+    known = f"about {in_time(frames * cost.seconds)}, {cost.basis}" if cost else f"time {UNKNOWN}; it measures what the run costs"
+    return f"Preview first at {width}×{height}: {known}."
 
 
 def in_bytes(count: float) -> str:

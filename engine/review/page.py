@@ -77,10 +77,14 @@ def _seals(told: Mapping[str, Any]) -> str:
 
 
 def _seal(holds: bool | None, yes: str, no: str, figure: str) -> str:
-    kind, mark, said = (
-        ("open", "–", "Not measured yet") if holds is None else ("holds", "✓", yes) if holds else ("fails", "✗", no)
-    )
-    return f'<div class="seal {kind}"><b>{mark} {said}</b><br><small>{figure if holds is not None else ""}</small></div>'
+    states = {
+        None: ("open", "–", f"Not measured yet: {yes[0].lower()}{yes[1:]}"),
+        True: ("holds", "✓", yes),
+        False: ("fails", "✗", no),
+    }
+    kind, mark, said = states[holds]
+    told = f"<br><small>{figure}</small>" if holds is not None else ""
+    return f'<div class="seal {kind}"><b>{mark} {said}</b>{told}</div>'
 
 
 def _problems(problems: list[Mapping[str, Any]], pictures: Mapping[FrameIndex, bytes]) -> str:
