@@ -9,6 +9,7 @@ import signal
 import zipfile
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,7 +17,8 @@ from PIL import Image
 from engine.commands.cli import main
 from engine.document import acts
 from engine.editor import Editor
-from engine.errors import EngineError, MediaError, ProjectError
+from engine.errors import Cancelled, EngineError, MediaError, ProjectError
+from engine.handover.forms import FORMS, hand_over
 from engine.handover.jobs_in import import_job, is_job, take_markers
 from engine.handover.recipe_of import recipe_of
 from engine.interchange import davis
@@ -24,8 +26,9 @@ from engine.interchange.ebsynth import EbsProject, Synth, read_ebs, write_ebs
 from engine.interchange.timeline import read_timeline
 from engine.media.images import decode_png, encode_png
 from engine.media.reader import open_video
+from engine.progress import Progress
 from engine.store.projects import copy_project
-from tests.media_fixtures import draw_frame, read_barcode
+from tests.media_fixtures import Clip, draw_frame, read_barcode, write_drawn_clip
 from tests.recipes import clip_in, edit_recipe, failed, write_recipe
 
 RANGE = [2, 20]
@@ -239,6 +242,42 @@ def test_a_timeline_goes_out_and_comes_back(done: Path, tmp_path: Path) -> None:
     try:
         assert [anchor.frame for anchor in editor.project.edit.anchors] == [4, 12]
         assert [editor.project.range.start, editor.project.range.stop] == RANGE
+    finally:
+        editor.close()
+
+
+def test_the_cameras_clock_is_kept(tmp_path: Path) -> None:
+    plain = write_drawn_clip(tmp_path / "plain.mov", Clip(frames=12))
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "in.mov"), "w") as made:
+        stream = made.add_stream_from_template(source.streams.video[0])
+        made.metadata["timecode"] = "01:00:00:10"
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+    write_recipe(tmp_path, {"clip": "in.mov", "range": [3, 9], "anchors": [{"frame": 5, "image": "5.png"}]})
+    (tmp_path / "5.png").write_bytes(encode_png(draw_frame(5)))
+    make(tmp_path, "run", "r.json", "-o", "edit.otio")
+    body = json.loads((tmp_path / "edit.otio").read_text("utf-8"))
+    clip, begins = body["tracks"]["children"][0]["children"][0], 24 * 3600 + 10
+    assert clip["media_references"]["DEFAULT_MEDIA"]["available_range"]["start_time"]["value"] == begins
+    assert clip["source_range"]["start_time"]["value"] == begins + 3
+    assert clip["markers"][0]["marked_range"]["start_time"]["value"] == begins + 5
+    import_job(tmp_path / "edit.otio", tmp_path / "project")
+    editor = opened(tmp_path / "project")
+    assert [anchor.frame for anchor in editor.project.edit.anchors] == [5]
+    assert (editor.project.range.start, editor.project.range.stop) == (3, 9)
+    editor.close()
+
+
+def test_a_cancelled_package_leaves_nothing(done: Path, tmp_path: Path) -> None:
+    editor = opened(done / "project")
+    seen: list[str] = []
+    try:
+        stopped = Progress(lambda status: seen.append(status.phase), lambda: "Packing" in seen)
+        with pytest.raises(Cancelled):
+            hand_over(editor.material, tmp_path / "share.zip", FORMS["share"], stopped)
+        assert list(tmp_path.iterdir()) == [] and list((done / "project" / "cache" / "scratch").iterdir()) == []
     finally:
         editor.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import MediaError
@@ -41,11 +41,13 @@ def test_the_known_file_is_read_and_written_to_the_byte() -> None:
     assert packed(found) == EXAMPLE
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(projects)
 def test_every_project_comes_back_to_the_byte(project: EbsProject) -> None:
     assert unpacked(packed(project)) == project and packed(unpacked(packed(project))) == packed(project)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, len(EXAMPLE) - 1), st.integers(0, 255))
 def test_damaged_bytes_are_a_sentence_or_another_project(place: int, value: int) -> None:
     damaged = EXAMPLE[:place] + bytes([value]) + EXAMPLE[place + 1 :]

@@ -170,7 +170,7 @@ def test_a_shift_is_said_and_undone_in_a_take_of_its_own(editor: Editor, watch: 
     save(watch.folder / f"{one.stem}.ora", shifted)
     look(watch)
     now = watch.watched[0]
-    assert now.asked == "shift" and "5 px left and 3 px below" in now.said and (last(editor) == shifted).all()
+    assert now.asked == "shift" and "shifted by 5 px to the left and 3 px down" in now.said and (last(editor) == shifted).all()
     watch.undo_shift(one.stem)
     assert takes(editor) == ["anchor-0006.ora", "anchor-0006.ora, moved back"]
     assert (last(editor) == painted(editor)).all() and not watch.watched[0].asked

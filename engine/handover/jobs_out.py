@@ -12,12 +12,14 @@ from engine.interchange.ebsynth import SYNTHS_A_FILE, EbsProject, Synth, write_e
 from engine.interchange.files import whole
 from engine.interchange.timeline import Mark, MediaClip, Stills, address_of, relative_address, write_timeline
 from engine.media.images import encode_png
+from engine.media.probe import open_container
 from engine.media.sequence import NUMBERED, find_stills
+from engine.media.timecode import frames_of, timecode_of
 from engine.progress import Progress
 from engine.rendering.material import Material
 from engine.rendering.render import carry, spans_to_carry
 from engine.store.clips import find_clip
-from engine.types import Anchor, FrameIndex
+from engine.types import Anchor, FrameIndex, Video
 
 VIDEO, KEYS, MASKS = "video", "keys", "mask"
 
@@ -97,7 +99,16 @@ def write_otio(material: Material, out: Path, *, beside: bool = False) -> None:
     marks = tuple(Mark(ends[anchor.frame], _title(anchor), 0.0, _told(anchor)) for anchor in project.edit.anchors)
     shown = MediaClip(clip.name, "", ends[project.range.start], ends[project.range.stop], float(video.rate), marks)
     media = _stills(clip, beside) if video.kind == "sequence" else _address(clip, beside)
-    write_timeline(out, project.name, media, shown, (0.0, ends[-1]))
+    write_timeline(out, project.name, media, shown, (_clock(clip, video), ends[-1]))
+
+
+def _clock(clip: Path, video: Video) -> float:
+    """Seconds on the camera's clock at the first frame; 0 for a clip without timecode."""
+    if video.kind != "file":
+        return 0.0
+    with open_container(clip) as source:
+        found = timecode_of(source)
+    return float(frames_of(found, video.rate) / video.rate) if found else 0.0
 
 
 def _address(clip: Path, beside: bool) -> str:

@@ -47,7 +47,7 @@ class Registration:
         if self.shift is None:
             said.append("The mask covers nearly everything, so a shift could not be measured.")
         elif self.is_shifted:
-            said.append(f"The picture lies {_direction(self.shift)} of where the frame has it.")
+            said.append(f"The picture is shifted by {_direction(self.shift)}.")
         if self.changed > EVERYWHERE and any(self.levels):
             red, green, blue = self.levels
             said.append(f"Its colours differ outside the mask too: red {red:+d}, green {green:+d}, blue {blue:+d} levels.")
@@ -58,8 +58,8 @@ class Registration:
 
 def _direction(shift: tuple[float, float]) -> str:
     across, down = (abs(round(value, 1)) for value in shift)
-    parts = [f"{across:g} px {'right' if shift[0] > 0 else 'left'}"] if across else []
-    parts += [f"{down:g} px {'below' if shift[1] > 0 else 'above'}"] if down else []
+    parts = [f"{across:g} px {'to the right' if shift[0] > 0 else 'to the left'}"] if across else []
+    parts += [f"{down:g} px {'down' if shift[1] > 0 else 'up'}"] if down else []
     return " and ".join(parts)
 
 

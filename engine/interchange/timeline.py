@@ -85,7 +85,8 @@ class Stills:
 
 
 def write_timeline(path: Path, name: str, media: str | Stills, clip: MediaClip, seconds: tuple[float, float]) -> None:
-    """Writes one clip with its markers. `media` is its address; `seconds` are the first and the last of what there is of it.
+    """Writes one clip with its markers. `media` is its address; `seconds`: the media's own time of its first frame, and its
+    length. Editors look for frames by that time, which is the camera's clock where the media has one.
 
     Raises:
         MediaError: the disk does not take it.
@@ -97,15 +98,15 @@ def write_timeline(path: Path, name: str, media: str | Stills, clip: MediaClip, 
 
 def timeline_json(name: str, media: str | Stills, clip: MediaClip, seconds: tuple[float, float]) -> dict[str, Any]:
     """The timeline as OpenTimelineIO writes it."""
-    rate = clip.rate
+    rate, (begins, length) = clip.rate, seconds
     shown = {
         "OTIO_SCHEMA": "Clip.2",
         "name": clip.name,
         "enabled": True,
-        "source_range": _range(clip.start, clip.stop, rate),
-        "media_references": {KEY: _reference(media, _range(*seconds, rate), rate)},
+        "source_range": _range(begins + clip.start, begins + clip.stop, rate),
+        "media_references": {KEY: _reference(media, _range(begins, begins + length, rate), rate)},
         "active_media_reference_key": KEY,
-        "markers": [_marker(mark, rate) for mark in clip.marks],
+        "markers": [_marker(mark, begins, rate) for mark in clip.marks],
         "effects": [],
         "metadata": {},
     }
@@ -134,13 +135,13 @@ def _reference(media: str | Stills, available: dict[str, Any], rate: float) -> d
     return {"OTIO_SCHEMA": "ImageSequenceReference.1", **names, **numbers, "missing_frame_policy": "error", **common}
 
 
-def _marker(mark: Mark, rate: float) -> dict[str, Any]:
+def _marker(mark: Mark, begins: float, rate: float) -> dict[str, Any]:
     return {
         "OTIO_SCHEMA": "Marker.2",
         "name": mark.name,
         "color": "ORANGE",
         "comment": "",
-        "marked_range": _range(mark.at, mark.at + mark.seconds, rate),
+        "marked_range": _range(begins + mark.at, begins + mark.at + mark.seconds, rate),
         "metadata": {NAMESPACE: mark.told} if mark.told is not None else {},
     }
 

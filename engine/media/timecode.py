@@ -20,9 +20,13 @@ def timecode_of(container: InputContainer) -> str | None:
     return None
 
 
-def moved(timecode: str, frames: int, rate: Fraction) -> str:
-    """The timecode `frames` frames later. Drop-frame timecode (; or . before the frame) skips the first 2 numbers of every
-    minute but each tenth at 30 frames a second, 4 at 60 (SMPTE ST 12-1)."""
+def frames_of(timecode: str, rate: Fraction) -> int:
+    """How many frames after midnight a timecode stands."""
+    return _parts(timecode, rate)[0]
+
+
+def _parts(timecode: str, rate: Fraction) -> tuple[int, int, int, str]:
+    """Frames after midnight, frames a second that are counted, numbers that are skipped, the mark before the frame."""
     match = FORM.match(timecode)
     if match is None:
         raise ValueError(f"no timecode: {timecode!r}")
@@ -30,9 +34,15 @@ def moved(timecode: str, frames: int, rate: Fraction) -> str:
     base = max(1, round(rate))
     dropped = base // 15 if mark in ";." and base in (30, 60) else 0
     minute = 60 * hours + minutes
-    number = (60 * minute + seconds) * base + frame - dropped * (minute - minute // 10) + frames
+    return (60 * minute + seconds) * base + frame - dropped * (minute - minute // 10), base, dropped, mark
+
+
+def moved(timecode: str, frames: int, rate: Fraction) -> str:
+    """The timecode `frames` frames later. Drop-frame timecode (; or . before the frame) skips the first 2 numbers of every
+    minute but each tenth at 30 frames a second, 4 at 60 (SMPTE ST 12-1)."""
+    number, base, dropped, mark = _parts(timecode, rate)
     per_ten = 600 * base - 9 * dropped
-    number %= per_ten * 6 * DAY_HOURS
+    number = (number + frames) % (per_ten * 6 * DAY_HOURS)
     tens, rest = divmod(number, per_ten)
     if dropped:
         after_first = max(0, rest - dropped) // (60 * base - dropped)

@@ -71,7 +71,7 @@ def test_an_anchor_is_painted_elsewhere_and_comes_back(page, server):
     says(page, "anchor-0020", "watching anchor-0020.ora")
     picture[inside] = (200, 20, 240)
     painter_saves(folder / "anchor-0020.png", np.roll(picture, (4, -6), (0, 1)))
-    says(page, "anchor-0020", "6 px left and 4 px below")
+    says(page, "anchor-0020", "6 px to the left and 4 px down")
     page.click("#paintings [data-answer='undo_shift']")
     says(page, "anchor-0020", "The shift is undone")
     labels = [one["label"] for one in takes(page, 20)]
