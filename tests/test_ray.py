@@ -25,12 +25,13 @@ from engine.rendering.cluster import connect, executor, files, node, worker
 from engine.rendering.cluster.executor import RayExecutor
 from engine.rendering.executors import SerialExecutor
 from engine.rendering.render import propagate
-from tests.ray_cluster import HAS_RAY, NO_RAY, Cluster, cluster, recipe_in, segments_of
+from tests.ray_cluster import HAS_RAY, NO_RAY, Cluster, cluster, free_ports, recipe_in, segments_of
 from tests.recipes import cli, failed, start
 
 
 def on_ray(test: Callable[..., None]) -> Callable[..., None]:
-    return pytest.mark.ray(pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)(test))
+    where = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for Ray's processes")
+    return pytest.mark.ray(pytest.mark.skipif(not HAS_RAY, reason=NO_RAY)(where(test)))
 
 
 # --- without a cluster ------------------------------------------------------------------------------------
@@ -273,9 +274,9 @@ def test_nobody_comes_in_without_the_token(known: Cluster, rendered: Path, tmp_p
 @on_ray
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
-    monkeypatch.setattr(connect, "ASKING", 3)
-    with pytest.raises(EngineError, match="No Ray cluster answers"), connect.connected("127.0.0.1:9"):
-        pass
+    for address in (f"127.0.0.1:{free_ports(1)[0]}", "nonsense", "127.0.0.1:99999"):
+        with pytest.raises(EngineError, match="No Ray cluster answers"), connect.connected(address):
+            pass
 
 
 @on_ray

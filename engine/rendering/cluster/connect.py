@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,8 +48,9 @@ LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 LOOPBACKS = ("127.", "localhost", "[::1]")
 STORE = 200 * 2**20  # bytes of Ray's shared memory: on one machine results go by way of the disk
 LONGEST = 16  # characters of a folder below which the names of Ray's sockets are not too long for the system
-ASKING = 15  # seconds that a cluster has to answer
+REACHING, ASKING = 5, 60  # seconds until a cluster's port must be open, and until it must have said who may come in
 LEFT = re.compile(r"alray-(\d+)-")
+NOBODY = "No Ray cluster answers at {}: check host and port, and that this machine may reach them."
 OPEN = "open"
 PROBE = """
 import sys
@@ -163,6 +165,7 @@ def _check(address: str) -> None:
             f"There is no token for the cluster at {address}: copy the file .ray/auth_token of its head into your home folder, "
             "or set RAY_AUTH_TOKEN_PATH."
         )
+    _reach(address)
     bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     with ThreadPoolExecutor(2) as both:
         anybody = both.submit(_asked, address, {**bare, "RAY_AUTH_MODE": "disabled"})
@@ -177,7 +180,16 @@ def _check(address: str) -> None:
             f"The cluster at {address} refuses this machine's token: copy .ray/auth_token from the home folder of its head again."
         )
     if us.result() != OPEN:
-        raise MethodError(f"No Ray cluster answers at {address}: check host and port, and that this machine may reach them.")
+        raise MethodError(NOBODY.format(address))
+
+
+def _reach(address: str) -> None:
+    """Raises MethodError where nobody listens."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACHING).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise MethodError(NOBODY.format(address)) from error
 
 
 def _asked(address: str, environment: dict[str, str]) -> str:
