@@ -28,6 +28,10 @@ ODD_PARTS = (
 )  # fmt: skip
 QUERIES = ("x", "y", "label", "v", "width", "frame", "edit", "before", "size", "from", "to", "key", "subject")
 KINDS = ("application/json", "application/json; charset=utf-16", "text/plain", "multipart/form-data; boundary=b", "")
+WANTED = {
+    "frame": 1, "subject": 1, "x": 20.5, "y": 30.5, "label": 1, "box": [5, 5, 60, 60], "xy": [[3, 4], [30, 40]], "radius": 5,
+    "mode": "add", "name": "N", "start": 0, "stop": 6, "index": 0, "point": 0, "to": 2, "frames": [1, 2], "locked": True,
+}  # fmt: skip
 METHODS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
 ENOUGH = 40.0  # seconds for a project to be prepared
 
@@ -136,9 +140,7 @@ def _body(lot: random.Random, session: Session) -> bytes:
 
 def _value(name: str, lot: random.Random) -> Any:
     """Half of the values are of the kind that is wanted."""
-    wanted = {"frame": 1, "subject": 1, "x": 20.5, "y": 30.5, "label": 1, "box": [5, 5, 60, 60], "xy": [[3, 4], [30, 40]], "radius": 5,
-              "mode": "add", "name": "N", "start": 0, "stop": 6, "index": 0, "point": 0, "to": 2, "frames": [1, 2], "locked": True}  # fmt: skip
-    return wanted.get(name, 1) if lot.random() < 0.5 else lot.choice(ODD)
+    return WANTED.get(name, 1) if lot.random() < 0.5 else lot.choice(ODD)
 
 
 def fault_of(answer: Any, folder: Path) -> str:
