@@ -37,6 +37,7 @@ class Steps:
         self._folder = folder
         self._half = (self.size[0] // 2, self.size[1] // 2)
         self._reader: RecordReader | None = None
+        self._last: tuple[FrameIndex, np.ndarray] | None = None
 
     def gray(self, frame: FrameIndex) -> np.ndarray:
         """(h, w) uint8 at motion scale."""
@@ -65,7 +66,7 @@ class Steps:
                 records.append(frame, seal(frame, self._packed(future.result(), backward)))
                 last = (frame + 1, b)
                 step(done + 1, len(pairs))
-        self._reader = None
+        self._reader = self._last = None
 
     def flow(self, a: FrameIndex, b: FrameIndex) -> np.ndarray:
         """(h, w, 2) float32 px: pixel x of frame a is found at x + flow(x) in its neighbour b.
@@ -83,15 +84,22 @@ class Steps:
             MediaError: the pair was not computed.
         """
         first = min(a, b)
-        records = self._records()
-        if abs(a - b) != 1 or first not in records:
+        if abs(a - b) != 1 or first not in self._records():
             raise MediaError(f"The motion between frames {a} and {b} is not known; propagate again.")
-        blob = unseal(first, records.get(first))
+        if self._last is None or self._last[0] != first:  # subjects, and both ways, are asked for one after the other
+            self._last = first, self._read(first)
+        both = self._last[1]
+        return (both[0], both[1]) if a < b else (both[1], both[0])
+
+    def _read(self, first: FrameIndex) -> np.ndarray:
+        """(2, h/2, w/2, 2) float32 px: there and back."""
+        blob = unseal(first, self._records().get(first))
         if blob is None:
             raise Damaged(f"The motion at frame {first} was damaged on the disk; run this again to compute it anew.")
         height, width = self._half
         both = np.frombuffer(zlib.decompress(blob), "<i2").reshape(2, height, width, 2).astype(np.float32) / (2 * FINENESS)
-        return (both[0], both[1]) if a < b else (both[1], both[0])
+        both.flags.writeable = False
+        return both
 
     def _packed(self, there: np.ndarray, back: np.ndarray) -> bytes:
         halves = [cv2.resize(flow, self._half[::-1], interpolation=cv2.INTER_AREA) for flow in (there, back)]
