@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -80,8 +80,8 @@ def _thumb(session: Session, request: Request, body: dict[str, Any]) -> Response
 def _onion(session: Session, request: Request, body: dict[str, Any]) -> Response:
     """A take of an anchor (`take`: its key) warped to a frame, as a PNG with transparency at preview size; waits a little for it.
 
-    204 = there is none (yet). X-Rough: 1 where motion on the way is not computed and was read roughly; X-Seen: how much of
-    the anchor's edit was not lost on the way, 0–1.
+    204 = it is not there yet; with X-Nothing: 1 there is nothing to show. X-Rough: 1 where motion on the way is not computed and
+    was read roughly; X-Seen: how much of the anchor's edit was not lost on the way, 0–1.
     """
     material, take = session.material, request.query_params.get("take", "")
     anchor, frame = (_number(request.path_params[name]) for name in ("anchor", "frame"))
@@ -89,14 +89,15 @@ def _onion(session: Session, request: Request, body: dict[str, Any]) -> Response
     there = session.editor.project.edit.anchor_at(anchor)
     if anchor not in span or frame not in span or there is None or all(one.key != take for one in there.takes):
         return JSONResponse({"error": "There is no such anchor, take or frame in this project."}, 404)
-    skin = session.instant.onion(material, frame, anchor, take) if in_one_shot(material, anchor, frame) else None
-    if skin is None:
-        return Response(status_code=204, headers=FRESH)
+    together = in_one_shot(material, anchor, frame)
+    skin = session.instant.onion(material, frame, anchor, take) if together else None
+    if skin is None or not skin.png:
+        return Response(status_code=204, headers=FRESH if skin is None and together else {**FRESH, "X-Nothing": "1"})
     told = {"X-Rough": str(int(skin.rough)), "X-Seen": f"{skin.seen:.3f}"}
     return Response(skin.png, media_type="image/png", headers={**FRESH, **told})
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -8,7 +8,6 @@ import { Lru } from "./lru.js";
 
 const HELD = 24;
 const AGAIN_MS = 700;
-const TRIES = 4; // the first picture of a long way may take longer than the server waits
 const SIDES = { both: "Before and after", before: "Before", after: "After" };
 
 /** The anchors with a take next to `frame` in its shot: {before, after}, each {frame, key} or null. */
@@ -106,7 +105,7 @@ export class OnionSkin {
     const name = `${place.frame}:${place.key}:${frame}:${rev}`;
     const held = this.kept.get(name);
     if (held) return held;
-    for (let turn = 0; turn < TRIES; turn++) {
+    for (;;) {
       const response = await fetch(this.editor.api.url(`onion/${place.frame}/${frame}.png?take=${place.key}`), { signal });
       if (response.status === 200) {
         const [rough, seen] = [response.headers.get("X-Rough") === "1", Number(response.headers.get("X-Seen"))];
@@ -115,10 +114,11 @@ export class OnionSkin {
         return one;
       }
       if (response.status !== 204) throw new Error(`the server answered ${response.status}`);
+      if (response.headers.get("X-Nothing")) return { frame: place.frame, state: "none" };
+      // The first picture of a long way may take longer than the server waits.
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       if (signal.aborted) throw new Error("no longer wanted");
     }
-    return { frame: place.frame, state: "none" };
   }
 
   #come(wanted, found) {

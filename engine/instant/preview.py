@@ -40,7 +40,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class OnionPicture:
-    """A PNG with transparency; `rough` and `seen`: see engine/instant/onion.py."""
+    """A PNG with transparency, empty where there is nothing to show; `rough` and `seen`: see engine/instant/onion.py."""
 
     png: bytes
     rough: bool
@@ -87,7 +87,7 @@ class InstantPreview:
             return found if isinstance(found, Picture) else None
 
     def onion(self, material: Material, frame: FrameIndex, anchor: FrameIndex, take: str) -> OnionPicture | None:
-        """A take of an anchor in the same shot, warped to a frame; waits for it a little. None where there is none."""
+        """A take of an anchor in the same shot, warped to a frame; waits for it a little. None where it is not there yet."""
         if material.pack is None or not material.pack.complete:
             return None
         with self._lock:
@@ -207,7 +207,8 @@ class InstantPreview:
     def _take_skin(self, head: dict[str, Any], blob: bytes) -> None:
         with self._lock:
             if head["ask"] in self._asked:
-                self._answered[head["ask"]] = OnionPicture(blob, head["onion"]["rough"], head["onion"]["seen"]) if blob else None
+                told = head["onion"] or {"rough": False, "seen": 0.0}
+                self._answered[head["ask"]] = OnionPicture(blob, told["rough"], told["seen"])
                 self._lock.notify_all()
 
     def _keep(self, name: tuple[str, FrameIndex], picture: Picture) -> None:
