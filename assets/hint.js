@@ -36,7 +36,8 @@ const RUNS = ["propagate", "take", "export", "zip"]; // while these go on there 
 /** The act that leads on from where the project stands: {text, label, command, argument}, or null while work goes on. */
 export function nextStep(editor) {
   const { view } = editor;
-  if (!view || view.read_only || (active(view.job) && RUNS.includes(view.job.kind))) return null;
+  if (!view || view.read_only) return null;
+  if ([view.job, ...(view.queue ?? [])].some((job) => active(job) && RUNS.includes(job.kind))) return null;
   const step = (text, label, command, argument) => ({ text, label, command, argument });
   const marked = view.subjects.some((one) => one.keyframes.length);
   const approved = view.anchors.filter((one) => one.chosen);

@@ -18,10 +18,12 @@ export function spanText(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** One line about a job: "Rendering · 12/60 · 8 s left", "export · queued". */
+const KINDS = { prepare: "Preparing", carry: "Carrying masks", propagate: "Propagating", take: "Making takes", export: "Exporting", zip: "Zipping" };
+
+/** One line about a job: "Rendering · 12/60 · 8 s left", "Exporting · queued". */
 export function jobText(job) {
   const count = job.total ? `${job.done}/${job.total}` : "";
   const left = job.state === "running" && job.eta !== null && job.eta !== undefined ? `${spanText(job.eta)} left` : "";
-  const what = job.state === "running" ? [job.phase || job.kind] : [job.kind, job.state];
+  const what = job.state === "running" ? [job.phase || KINDS[job.kind] || job.kind] : [KINDS[job.kind] ?? job.kind, job.state];
   return [...what, count, left].filter(Boolean).join(" · ");
 }

@@ -99,7 +99,7 @@ test("numbers as people read them", () => {
   assert.equal(timecode(24 * 3661 + 7, [24, 1]), "01:01:01:07");
   assert.equal(timecode(31, [30000, 1001]), "00:00:01:01");
   assert.equal(jobText({ kind: "propagate", state: "running", phase: "Rendering", done: 3, total: 9, eta: 8.4 }), "Rendering · 3/9 · 8 s left");
-  assert.equal(jobText({ kind: "export", state: "queued", phase: "", done: 0, total: 0, eta: null }), "export · queued");
+  assert.equal(jobText({ kind: "export", state: "queued", phase: "", done: 0, total: 0, eta: null }), "Exporting · queued");
 });
 
 test("timeline positions and frames are each other's inverse", () => {
