@@ -4,10 +4,9 @@ import { make, setText } from "./dom.js";
 import { timecode } from "./readout.js";
 
 const REST_MS = 350;
-const DOUBTFUL = 5; // from this level (of 9) on a frame is worth a word
 
-/** One sentence about the shown frame: number, time, anchor, marks, what is wrong. */
-export function frameText(view, frame, subject) {
+/** One sentence about the shown frame: number, time, anchor, marks, what is wrong (`problems` as in review.js, the worst first). */
+export function frameText(view, frame, subject, problems = []) {
   if (!view || frame < 0) return "";
   const said = [`Frame ${frame} of ${view.clip.frames - 1}, ${timecode(frame, view.clip.rate)}`];
   const anchor = view.anchors.find((one) => one.frame === frame);
@@ -17,9 +16,9 @@ export function frameText(view, frame, subject) {
   if (subject) said.push(keyframe ? `${subject.name} is marked here` : carried ? `${subject.name} is carried here` : `no mask of ${subject.name} here`);
   const segment = view.segments.find((one) => frame >= one.start && frame < one.stop);
   if (segment) said.push(segment.state === "done" ? "rendered" : "not rendered");
-  const level = Number(view.doubt?.levels?.[frame]);
-  if (level >= DOUBTFUL) said.push(`problem: this frame is in doubt, ${level} of 9`);
-  return `${said.join("; ")}.`;
+  const problem = problems.find((one) => one.kind !== "next_anchor" && frame >= one.start && frame < one.stop);
+  if (problem) said.push(`problem: ${problem.sentence}`);
+  return `${said.join("; ").replace(/\.$/, "")}.`;
 }
 
 export class Announcer {
@@ -27,7 +26,7 @@ export class Announcer {
     this.editor = editor;
     this.region = make("div", { class: "al-unseen", role: "status", "aria-live": "polite", "data-name": "announcer" });
     editor.root.append(this.region);
-    for (const name of ["frame", "view", "status"]) editor.addEventListener(name, () => this.#later());
+    for (const name of ["frame", "view", "status", "review"]) editor.addEventListener(name, () => this.#later());
   }
 
   /** Says a sentence now. */
@@ -39,7 +38,7 @@ export class Announcer {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
       const { editor } = this;
-      if (editor.view && !editor.playback.playing && !editor.hand.on) this.say(frameText(editor.view, editor.frame, editor.subject()));
+      if (editor.view && !editor.playback.playing && !editor.hand.on) this.say(frameText(editor.view, editor.frame, editor.subject(), editor.review?.problems));
     }, REST_MS);
   }
 }

@@ -52,8 +52,9 @@ test("a command that cannot be done says why", () => {
 });
 
 test("a frame is told in words: anchor, mask, problem", () => {
-  const { view } = editorOf({ anchors: [{ frame: 3, takes: [], chosen: null }], segments: [{ start: 0, stop: 20, state: "dirty" }], doubt: { levels: "00070000" } });
-  assert.equal(frameText(view, 3, subject), "Frame 3 of 19, 00:00:00:03; anchor without a take; no mask of bag here; not rendered; problem: this frame is in doubt, 7 of 9.");
+  const { view } = editorOf({ anchors: [{ frame: 3, takes: [], chosen: null }], segments: [{ start: 0, stop: 20, state: "dirty" }] });
+  const problems = [{ kind: "next_anchor", start: 0, stop: 9 }, { kind: "mask", start: 2, stop: 5, sentence: "The mask jumps here." }];
+  assert.equal(frameText(view, 3, subject, problems), "Frame 3 of 19, 00:00:00:03; anchor without a take; no mask of bag here; not rendered; problem: The mask jumps here.");
   assert.equal(frameText(view, 0, { ...subject, keyframes: [{ frame: 0 }] }), "Frame 0 of 19, 00:00:00:00; bag is marked here; not rendered.");
 });
 
