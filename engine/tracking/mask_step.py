@@ -17,7 +17,7 @@ import numpy as np
 from engine.motion.steps import Steps
 from engine.segmentation.outline import guided
 from engine.tracking.appearance import Palette, colour_bins, local_odds
-from engine.tracking.mask_find import Sought, found_again
+from engine.tracking.mask_find import Sought, found_again, taken_part
 from engine.tracking.mask_memory import CELL, LIMIT, PatchMemory, cells, odds_of, patches
 from engine.tracking.mask_motion import Moved, Picture, SubjectMotion, picture_of
 from engine.types import FrameIndex
@@ -124,6 +124,7 @@ class Carrier:
         shared = _shared(odds)
         for number, one in self.subjects.items():
             one.seen(shared[number], _enlarged(recalled[number], look), min(DOUBT, self._memory.telling.get(number, 0) - UNLIKE))
+        self._give_back(seen, look)
         self._search(look, recalled)
         self._length += 1
         if self._length % LEARN_EVERY == 0:
@@ -143,6 +144,29 @@ class Carrier:
             found[number] = np.full((rows, columns), -LIMIT, np.float32)
             found[number][asked] = odds_of(distances, number)
         return found
+
+    def _give_back(self, seen: np.ndarray, look: Look) -> None:
+        """Gives a lost subject what another took of it while they touched. What the marked frames show decides: what was learned
+        since may be the other's by mistake."""
+        lost = {number for number, one in self.subjects.items() if one.lost >= SEARCH_AFTER}
+        holders = [number for number in self.subjects if number not in lost]
+        if not lost or not holders:
+            return
+        shape = look.guide.shape[0] // CELL, look.guide.shape[1] // CELL
+        held = cells(sum((self.subjects[n].soft for n in holders), np.zeros_like(look.guide))) > 0.3
+        distances = self._memory.distances(seen[held.ravel()], recent=False)
+        for number in sorted(lost):
+            one = self.subjects[number]
+            for holder in holders:
+                if number not in distances or holder not in distances:
+                    continue
+                rather = np.zeros(shape, np.float32)
+                rather[held] = odds_of({n: distances[n] for n in (number, holder)}, number)
+                part = taken_part(Sought(one.area, one.centre, one.lost), self.subjects[holder].soft, rather)
+                if part is not None:
+                    one.soft = np.where(part, self.subjects[holder].soft, one.soft)
+                    self.subjects[holder].soft = np.where(part, 0, self.subjects[holder].soft)
+                    break
 
     def _search(self, look: Look, recalled: dict[int, np.ndarray]) -> None:
         """Looks for lost subjects among what no other subject holds."""
