@@ -24,7 +24,7 @@ def _control(field: Any) -> gr.components.Component:
     if kind == "colour":
         return gr.ColorPicker(value=default, label=label, info=info)
     if kind == "picture":
-        return gr.File(label=f"{label}: {info}" if info else label, file_types=["image"], height=96)
+        return gr.File(label=f"{label}: {info}" if info else label, file_types=["image"], height=150)
     if kind == "choice":
         return gr.Dropdown(list(about["choices"]), value=default, label=label, info=info)
     if isinstance(default, bool):

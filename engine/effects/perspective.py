@@ -14,13 +14,14 @@ from engine.composite import inside
 from engine.media.images import read_image
 
 CARD = (360, 480)  # height, width of the test card
+SMALLER = 0.85  # of the upright rectangle's area, from which on a turned one is the better figure
 LIGHT = 24.0  # px over which the light on the subject is smoothed
 CORNERS = ("top left", "top right", "bottom right", "bottom left")
 
 
 def _moved(corner: int, axis: str) -> float:
-    along = "right" if axis == "x" else "down"
-    label = f"{CORNERS[corner].capitalize()} {along}"
+    along = "to the right" if axis == "x" else "down"
+    label = f"{CORNERS[corner].capitalize()} corner, {along}"
     about = {"min": -150.0, "max": 150.0, "step": 0.5, "label": label, "help": "In percent of the figure's size."}
     return field(default=0.0, metadata=about)  # type: ignore[no-any-return]
 
@@ -75,7 +76,8 @@ def test_card() -> np.ndarray:
 def quad_of(alpha: np.ndarray) -> np.ndarray:
     """(4, 2) float32 px, x and y: corners of the mask (h, w) uint8, from the top left one clockwise.
 
-    Of a mask that is about four-sided its own corners, else those of the smallest upright or turned rectangle around it.
+    Of a mask that is about four-sided its own corners, else those of the upright rectangle around it, or of a turned one that
+    is clearly smaller.
     """
     contours, _ = cv2.findContours((alpha > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
@@ -86,7 +88,11 @@ def quad_of(alpha: np.ndarray) -> np.ndarray:
         figure = cv2.approxPolyDP(hull, share * round_, True).reshape(-1, 2).astype(np.float32)
         if len(figure) == 4 and cv2.contourArea(figure) > 0.85 * cv2.contourArea(hull):
             return _in_order(figure)
-    return _in_order(cv2.boxPoints(cv2.minAreaRect(hull)))
+    x, y, width, height = cv2.boundingRect(hull)
+    turned = cv2.boxPoints(cv2.minAreaRect(hull))
+    if cv2.contourArea(turned) < SMALLER * width * height:
+        return _in_order(turned)
+    return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], np.float32)
 
 
 def _in_order(corners: np.ndarray) -> np.ndarray:
