@@ -233,7 +233,7 @@ def _of_anchors(store: SessionStore) -> list[Endpoint]:
         session = store.get(project)
         if effect not in EFFECTS:
             raise RecipeError(f"There is no effect {effect[:40]!r}; there are {', '.join(EFFECTS)}.")
-        if any(settings.get(name) for name in picture_fields(EFFECTS[effect].Config)):
+        if any((settings or {}).get(name) for name in picture_fields(EFFECTS[effect].Config)):
             store.alone("Taking pictures by path")
         take = session.editor.effect_take(frame, effect, _settings(EFFECTS[effect].Config, settings))
         return _take(session, frame, take.key)
