@@ -125,6 +125,25 @@ def test_what_a_recipe_cannot_say_is_said(done: Path) -> None:
         editor.close()
 
 
+def test_several_edits_go_along(tmp_path: Path) -> None:
+    clip_in(tmp_path)
+    one, other = edit_recipe()["anchors"]
+    grey = {"frame": 8, "effect": {"name": "grade", "brightness": 0.2}}
+    edits = [{"name": "blue", "anchors": [one, other]}, {"name": "bright", "subjects": [], "anchors": [grey]}]
+    write_recipe(tmp_path, {"clip": "in.mp4", "range": [0, 16], "subjects": edit_recipe()["subjects"], "edits": edits})
+    make(tmp_path, "run", "r.json", "-o", "out.mkv", "--project", "project")
+    make(tmp_path, "render", "project", "-o", "share.zip")
+    make(tmp_path, "render", "project", "-o", "job.ebsynth")
+    (tmp_path / "again").mkdir()
+    with zipfile.ZipFile(tmp_path / "share.zip") as source:
+        source.extractall(tmp_path / "again")
+    (tmp_path / "again" / "in.mp4").write_bytes((tmp_path / "in.mp4").read_bytes())
+    make(tmp_path / "again", "run", "recipe.json", "-o", "out.mkv")
+    assert (tmp_path / "again" / "out.mkv").read_bytes() == (tmp_path / "out.mkv").read_bytes()
+    (clip,) = read_timeline(tmp_path / "again" / "timeline.otio")
+    assert [mark.name for mark in clip.marks][-1] == "Anchor 8, bright (approved)"
+
+
 # --- EbSynth ----------------------------------------------------------------------------------------------
 
 

@@ -32,8 +32,7 @@ def _share(material: Material, out: Path, progress: Progress) -> list[str]:
 def _ebsynth(material: Material, out: Path, progress: Progress) -> list[str]:
     from engine.handover.jobs_out import write_ebsynth
 
-    write_ebsynth(material, out, progress)
-    return []
+    return write_ebsynth(material, out, progress)
 
 
 def _timeline(material: Material, out: Path, progress: Progress) -> list[str]:

@@ -27,8 +27,9 @@ VIDEO, KEYS, MASKS = "video", "keys", "mask"
 # --- EbSynth ----------------------------------------------------------------------------------------------
 
 
-def write_ebsynth(material: Material, out: Path, progress: Progress) -> None:
+def write_ebsynth(material: Material, out: Path, progress: Progress) -> list[str]:
     """A folder with video/, keys/, mask/ and .ebs files of at most 15 keys; pictures carry the numbers of the clip's frames.
+    Of several edits it is the one being worked on, over the clip itself. Returns remarks.
 
     Raises:
         MediaError: no approved anchor in the range, or the disk does not take it.
@@ -58,6 +59,8 @@ def write_ebsynth(material: Material, out: Path, progress: Progress) -> None:
         for number, synths in enumerate(batched_synths(material, anchors, digits), 1):
             job = _job(synths, digits, masked, float(project.video.rate))
             write_ebs(temporary / f"{'job' if number == 1 else f'job-{number}'}.ebs", job)
+    others = len(project.edits) - 1
+    return [f"EbSynth gets the edit “{project.edit.name}” alone; it knows no stack of edits."] if others else []
 
 
 def _still(folder: Path, frame: FrameIndex, digits: int, picture: np.ndarray) -> None:
@@ -96,7 +99,8 @@ def write_otio(material: Material, out: Path, *, beside: bool = False) -> None:
     clip = find_clip(material.workspace, video)
     times = video.seconds()
     ends = [*times.tolist(), float(times[-1]) + float(1 / video.rate)]
-    marks = tuple(Mark(ends[anchor.frame], _title(anchor), 0.0, _told(anchor)) for anchor in project.edit.anchors)
+    marked = [(anchor, edit.name if len(project.edits) > 1 else "") for edit in project.edits for anchor in edit.anchors]
+    marks = tuple(Mark(ends[anchor.frame], _title(anchor, edit), 0.0, _told(anchor)) for anchor, edit in marked)
     shown = MediaClip(clip.name, "", ends[project.range.start], ends[project.range.stop], float(video.rate), marks)
     media = _stills(clip, beside) if video.kind == "sequence" else _address(clip, beside)
     write_timeline(out, project.name, media, shown, (_clock(clip, video), ends[-1]))
@@ -123,8 +127,8 @@ def _stills(folder: Path, beside: bool) -> Stills:
     return Stills(f"{_address(folder, beside)}/", match[1], match[3], len(match[2]), int(match[2]))
 
 
-def _title(anchor: Anchor) -> str:
-    return f"Anchor {anchor.frame}{' (approved)' if anchor.chosen else ''}"
+def _title(anchor: Anchor, edit: str) -> str:
+    return f"Anchor {anchor.frame}{', ' if edit else ''}{edit}{' (approved)' if anchor.chosen else ''}"
 
 
 def _told(anchor: Anchor) -> dict[str, object]:
