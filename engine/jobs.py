@@ -38,6 +38,8 @@ INTERRUPTED = "The editor was closed while this ran. What was finished is kept: 
 RESUMED = "Going on where the editor was closed."
 HINTS = ("near",)
 """Arguments of jobs that say what to begin with: `near`, a frame."""
+PASSING = ("audition",)
+"""Kinds of work that nobody waits for once the page is gone: not gone on with when the project is opened again."""
 DEVICE_FAULT = 75
 """Exit code of a worker whose device failed: nothing in that process could use it any more."""
 REPLACED = "The device failed; going on in a new process from what was finished (attempt {} of {})."
@@ -136,7 +138,7 @@ class JobManager:
                 job = Job.of_body(journal, body)
                 job.attempts += job.state == "running"
                 document = journal.job_document(job.id)
-                if document is not None and job.attempts < MAX_ATTEMPTS:
+                if document is not None and job.attempts < MAX_ATTEMPTS and job.kind not in PASSING:
                     job.state, job.message, job.document = "queued", RESUMED, document
                     self._waiting.append(job)
                 else:

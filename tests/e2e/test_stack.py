@@ -31,9 +31,8 @@ def approved_take(page: Any, frame: int) -> None:
 def propagated(page: Any) -> None:
     open_tab(page, "Propagate")
     page.click("#propagate")
-    page.wait_for_function(
-        "window.anchorline.view.segments.length && window.anchorline.view.segments.every((s) => s.state === 'done')"
-    )
+    every = "window.anchorline.view.segments.length && window.anchorline.view.segments.every((s) => s.state === 'done')"
+    page.wait_for_function(every, timeout=120_000)
     wait_job(page, "propagate", "done")
 
 
@@ -112,7 +111,7 @@ def test_the_winner_of_an_audition_makes_a_segment(page, server):
     rev = view(page)["rev"]
     page.locator(".al-editor").focus()
     page.keyboard.press("Shift+A")
-    page.wait_for_selector(".al-tile[data-state=done]", timeout=60_000)
+    page.wait_for_selector(".al-tile[data-state=done]", timeout=120_000)
     page.wait_for_function("window.anchorline.audition.tiles[0].pictures.filter(Boolean).length === 16")
     assert page.locator(".al-audition-rest li").count() >= 4 and view(page)["rev"] == rev
     lines = page.locator(".al-tile small").first.inner_text()
