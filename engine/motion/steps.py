@@ -86,9 +86,10 @@ class Steps:
         first = min(a, b)
         if abs(a - b) != 1 or first not in self._records():
             raise MediaError(f"The motion between frames {a} and {b} is not known; propagate again.")
-        if self._last is None or self._last[0] != first:  # subjects, and both ways, are asked for one after the other
-            self._last = first, self._read(first)
-        both = self._last[1]
+        last = self._last  # subjects, and both ways, are asked for one after the other
+        if last is None or last[0] != first:
+            last = self._last = first, self._read(first)
+        both = last[1]
         return (both[0], both[1]) if a < b else (both[1], both[0])
 
     def _read(self, first: FrameIndex) -> np.ndarray:
