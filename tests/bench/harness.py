@@ -85,7 +85,9 @@ BENCHES = {
     ),
     "load": Bench("tests.bench.load", "ten editors and a job on one server, idle ones, a long queue", ("--minutes", "--quick")),
     "fuzz": Bench("tests.bench.fuzz", "damaged files through every import, odd requests to every route", ("--mutants", "--seed")),
-    "scale": Bench("tests.bench.scale", "Ray beside the work; ten minutes of 1080p on more machines, simulated", ("--only",)),
+    "scale": Bench(
+        "tests.bench.scale", "Ray beside the work; ten minutes of 1080p on more machines, simulated", ("--only", "--quick")
+    ),
     "motion": Bench("tests.bench.motion", "propagation as a multiple of decoding and encoding alone", ("--seed",)),
 }
 
