@@ -14,6 +14,7 @@ export class HelpSheet {
     const all = button({ text: "All keys as they were", label: "All keys as they were", name: "keys-reset", onclick: () => this.#resetAll() });
     this.filter = make("input", { type: "search", class: "al-find", placeholder: "Filter", "aria-label": "Filter the commands" });
     this.filter.addEventListener("input", () => this.#fill());
+    this.filter.addEventListener("focus", () => (this.asking = null)); // what is typed there is no answer
     this.said = make("p", { class: "al-help-said", role: "status" }, HOW);
     this.groups = make("div", { class: "al-help-groups" });
     const head = make("header", {}, make("b", {}, "Keys"), this.filter, tour, all, make("span", { class: "al-space" }), close);
@@ -88,7 +89,8 @@ export class HelpSheet {
   }
 
   #answer(event) {
-    if (event.target.closest(".al-help-said")) return; // its buttons are pressed by keys too
+    const onButton = Boolean(event.target.closest(".al-help-said"));
+    if (onButton && ["Enter", " ", "Tab"].includes(event.key)) return; // presses the button, or leaves it
     event.preventDefault();
     event.stopPropagation();
     if (isBare(event)) return;

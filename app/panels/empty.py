@@ -17,6 +17,21 @@ def teach(sentence: str, *acts: tuple[str, str]) -> str:
     return f'<div class="al-teach"><span>{html.escape(sentence)}</span>{buttons}</div>'
 
 
+SAMPLES = ("5a3b1e000001", "5a3b1e000002")
+"""The ids of the projects that come with the editor (app/store.py)."""
+
+
+def how_to_begin(identity: str) -> str:
+    """No clip of one's own is open yet; "" where one is."""
+    if identity not in SAMPLES:
+        return ""
+    return teach(
+        "This is a sample. Open a clip of your own, or see the way on this one.",
+        ("Upload a clip", "control:upload"),
+        ("Take the tour", "tour"),
+    )
+
+
 def how_to_mark(project: Project, frame: int, subject: int) -> str:
     """The next act of marking."""
     if not project.keyframes:

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.panels.base import Panel
+from app.panels.empty import how_to_begin
 from app.session import Session
 from app.store import SessionStore
 from app.view import summary
@@ -57,7 +58,8 @@ def _choices(store: SessionStore, session: Session) -> list[tuple[str, str]]:
 def _facts(session: Session) -> str:
     project = session.editor.project
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in _remarks(session))
-    return f'<div class="al-facts">{html.escape(summary(project))}{f"<ul>{notes}</ul>" if notes else ""}</div>'
+    facts = f'<div class="al-facts">{html.escape(summary(project))}{f"<ul>{notes}</ul>" if notes else ""}</div>'
+    return facts + how_to_begin(session.id)
 
 
 def _remarks(session: Session) -> list[str]:
