@@ -113,8 +113,8 @@ export class Editor extends EventTarget {
     this.pictures = new Pictures(this.source, url);
     this.masks = new MaskStore(url, width, height);
     this.overlay = new Overlay(this.stage, this.masks, {
-      // A tint over the edit would hide what it looks like.
-      current: () => ({ view: this.view, frame: this.frame, visible: this.showMasks && this.mode === "source" }),
+      // A tint over the edit, or over what neighbours lay over the frame, would hide what it looks like.
+      current: () => ({ view: this.view, frame: this.frame, visible: this.showMasks && this.mode === "source" && !this.compare.onion.on }),
       failed: (error) => this.notices.warn(`A mask cannot be shown (${error.message}).`),
     });
     this.tracks = new TrackStore(url, this);

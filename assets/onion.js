@@ -42,7 +42,7 @@ export class OnionSkin {
     this.part = this.#controls();
     this.latest = new Latest({
       load: (wanted, signal) => this.#load(wanted, signal),
-      done: (wanted, found) => this.#come(wanted, found),
+      done: () => {},
       failed: (error) => editor.notices.warn(`The onion skin cannot be shown (${error.message}).`),
     });
     for (const name of ["frame", "view", "state", "open"]) editor.addEventListener(name, () => this.#follow());
@@ -52,6 +52,7 @@ export class OnionSkin {
     this.on = !this.on;
     this.asked = "";
     this.editor.root.dataset.onion = this.on ? "1" : "0";
+    this.editor.overlay?.draw();
     this.editor.changed("state");
   }
 
@@ -98,7 +99,11 @@ export class OnionSkin {
   }
 
   async #load({ frame, rev, places }, signal) {
-    return Promise.all(places.map((place) => this.#one(place, frame, rev, signal)));
+    const come = async (place, index) => {
+      const found = await this.#one(place, frame, rev, signal);
+      if (!signal.aborted) this.#come(index, found);
+    };
+    await Promise.all(places.map(come));
   }
 
   async #one(place, frame, rev, signal) {
@@ -121,10 +126,10 @@ export class OnionSkin {
     }
   }
 
-  #come(wanted, found) {
-    if (JSON.stringify(wanted) !== this.asked) return;
-    this.found = found;
-    setText(this.note, skinText(found));
+  /** One side is there; the other may still be read. */
+  #come(index, found) {
+    this.found[index] = found;
+    setText(this.note, skinText(this.found));
     this.#draw();
   }
 

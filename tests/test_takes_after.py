@@ -13,8 +13,9 @@ from engine.document import acts
 from engine.editor import Editor
 from engine.errors import MethodError, ProjectError, RecipeError
 from engine.progress import Progress
-from engine.rendering.render import prepare_clip
+from engine.rendering.render import make_takes, prepare_clip
 from engine.rendering.takes import how_made, make_after, make_again, next_seed, of_order, why_not_again
+from engine.sample_world import draw_world_sample
 from engine.types import Anchor, Take
 from tests.drawn import Drawn, drawn_clip, psnr
 
@@ -165,3 +166,28 @@ def test_a_method_is_told_what_the_take_remembers(editor: Editor, monkeypatch: p
     take_in(editor, [{"frame": 0, "key": "cd" * 32, "label": "", "seed": 1, "config": {"method": "via", "no_such": 1}}])
     with pytest.raises(RecipeError, match="no_such"):
         make_again(editor.material, 0, "cd" * 32, Progress())
+
+
+@pytest.mark.slow
+def test_a_model_makes_another_take_and_takes_for_other_anchors(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    draw_world_sample(tmp_path / "sample")
+    one = Editor(tmp_path / "sample")
+    try:
+        made, _ = make_takes(prepare_clip(one.material, Progress()), 0, [3], Progress())
+        one.method_takes(0, made)
+        again, _ = make_again(one.material, 0, made[0]["key"], Progress())
+        assert again[0]["seed"] == 4 and again[0]["key"] != made[0]["key"]
+        one.method_takes(0, again)
+        repeated, _ = make_takes(one.material, 0, [4], Progress())
+        assert repeated[0]["key"] == again[0]["key"], "made as by hand with that seed"
+        one.approve(0, again[0]["key"], outside="clip")
+        one.act(acts.add_anchor, "Anchor", frame=6)
+        after, _ = make_after(one.material, 0, Progress())
+        assert [(row["frame"], row["seed"]) for row in after] == [(6, 4)]
+        region = one.material.alpha(1, 6) > 200
+        image = cv2.imdecode(np.frombuffer(one.journal.objects.get(after[0]["key"]), np.uint8), 1)[..., ::-1]
+        red, green, _ = image[region].mean(axis=0)
+        assert green > 1.3 * red, "the ball is green there too"
+    finally:
+        one.close()
