@@ -236,7 +236,8 @@ function drawLabels(pen, view, tops, theme) {
   pen.fillStyle = theme.text;
   pen.globalAlpha = 0.75;
   pen.fillText("Anchors", 6, tops.anchors + ANCHORS / 2);
-  pen.fillText("Edit", 6, tops.segments + SEGMENTS / 2);
+  const edit = view.edits?.length > 1 ? view.edits.find((one) => one.id === view.edit).name : "Edit";
+  pen.fillText(fitted(pen, edit, GUTTER - 12), 6, tops.segments + SEGMENTS / 2);
   pen.fillText("Check", 6, tops.check + CHECK / 2);
   view.subjects.forEach((subject, index) => {
     const y = tops.subjects + index * SUBJECT + SUBJECT / 2;

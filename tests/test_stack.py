@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from engine.document.foreign import check_document
 from engine.document.project import Project, from_json, to_json
 from engine.editor import Editor
 from engine.errors import MediaError, MethodError, ProjectError, RecipeError
+from engine.interchange.project_zip import import_project, pack_project
 from engine.media.formats import ExportSettings
 from engine.media.reader import open_video
 from engine.progress import Progress
@@ -24,6 +27,8 @@ from engine.rendering.masters import finished_frames
 from engine.rendering.material import Material
 from engine.rendering.render import carry, dirty_segments, export, prepare_clip, propagate, spans_to_carry
 from engine.rendering.stack import propagate_all, unfinished
+from engine.store.documents import squeeze, unsqueeze
+from engine.store.journal import DATABASE
 from engine.types import FrameRange, Take
 from tests.recipes import BOX, cli, clip_in, edit_recipe, write_recipe
 from tests.test_journal import blank
@@ -188,6 +193,37 @@ def test_a_document_with_one_edit_of_before_is_read_as_a_stack_of_one():
     before = {**{k: v for k, v in now.items() if k != "selected"}, "schema": 2}
     before["edits"] = [{k: v for k, v in edit.items() if k not in ("id", "on", "by_segment")} for edit in now["edits"]]
     assert json.loads(json.dumps(to_json(from_json(before)))) == now
+
+
+def test_a_project_of_before_opens_as_a_stack_of_one(tmp_path):
+    folder = tmp_path / "project"
+    editor = Editor.create(folder, clip_in(tmp_path, 2))
+    editor.act(acts.add_anchor, "Add anchor", frame=1)
+    editor.close()
+    with contextlib.closing(sqlite3.connect(folder / DATABASE)) as db:
+        for number, row in db.execute("select id, document from act").fetchall():
+            body = unsqueeze(row)
+            del body["selected"]
+            edits = [{k: v for k, v in edit.items() if k not in ("id", "on", "by_segment")} for edit in body["edits"]]
+            db.execute("update act set document = ? where id = ?", (squeeze({**body, "schema": 2, "edits": edits}), number))
+        db.commit()
+    editor = Editor(folder)
+    try:
+        assert [(edit.id, edit.on, edit.by_segment) for edit in editor.project.edits] == [(1, True, ())]
+        assert editor.project.edit.anchors[0].frame == 1 and editor.undo().edit.anchors == ()
+        assert editor.act(edit_acts.add_edit, "Add edit").edit.id == 2
+    finally:
+        editor.close()
+
+
+def test_a_stack_travels_as_a_zip(made, tmp_path):
+    pack_project(made.workspace.folder, tmp_path / "p.zip", Path(made.reader.video.path))
+    import_project(tmp_path / "p.zip", tmp_path / "back")
+    back = Editor(tmp_path / "back")
+    try:
+        assert plain(back.project)["edits"] == plain(made.project)["edits"]
+    finally:
+        back.close()
 
 
 @pytest.mark.parametrize(
