@@ -66,6 +66,8 @@ class Job:
     eta: float | None = None
     message: str = ""
     result: dict[str, Any] = field(default_factory=dict)
+    ended_at: float = 0.0
+    """By the monotonic clock; 0 until it has ended here."""
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     @property
@@ -169,7 +171,7 @@ class JobManager:
             for job in jobs:
                 if job.state == state:
                     return job
-        return jobs[-1] if jobs else None
+        return max(reversed(jobs), key=lambda job: job.ended_at, default=None)
 
     def cancel(self, job: Job) -> None:
         """The job counts as cancelled at once; its worker cleans up behind it."""
@@ -178,7 +180,7 @@ class JobManager:
                 return
             if job in self._waiting:
                 self._waiting.remove(job)
-            job.state, job.message, job.eta = "cancelled", "Cancelled.", None
+            job.state, job.message, job.eta, job.ended_at = "cancelled", "Cancelled.", None, time.monotonic()
             self._save(job)
             process = job.process
         if process is not None:
@@ -295,6 +297,8 @@ class JobManager:
             log.warning("working files of the %s job are left: %s", job.kind, error)
         with self._lock:
             self._running.remove(job)
+            if not job.active and not job.ended_at:
+                job.ended_at = time.monotonic()
             self._save(job)
         if not self._closed and not job.active:
             self._ended(job)

@@ -16,7 +16,7 @@ from tests.media_fixtures import Clip, write_drawn_clip
 from tests.recipes import box_in
 
 pytestmark = pytest.mark.browser
-SIZE, LENGTH = (400, 640), 14
+SIZE, LENGTH = (368, 480), 8
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def preview_first(page: Any) -> None:
     page.click("#proxy")
     wait_job(page, "proxy", "done")
     page.wait_for_function(f"window.anchorline.view.segments[0].instant?.proper?.[0]?.[1] === {LENGTH}")
-    seek(page, 9)
+    seek(page, 5)
     page.wait_for_function("window.anchorline.root.dataset.edited === 'preview'")
     page.locator("#plan", has_text="scaled by pixels").wait_for()
     page.evaluate("window.anchorline.review.settled()")
@@ -125,7 +125,7 @@ def certificates_and_report(page: Any, folder: Path) -> None:
 
 def problems_by_key(page: Any) -> None:
     act(page, "add_anchor", frame=4)
-    act(page, "add_anchor", frame=11)
+    act(page, "add_anchor", frame=6)
     found = kinds(page)
     assert found.count("empty_anchor") == 2
     page.locator(".al-editor").focus()
