@@ -11,6 +11,7 @@ import json
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -20,6 +21,9 @@ UPLOAD = f"{GRADIO}/upload"
 FILE = f"{GRADIO}/file="
 MOST_NAMES = 20_000  # of one user; the one not used for longest is forgotten
 LONGEST_NAME = 200
+NO_OBJECT = "The request must be a JSON object."
+NOT_YOURS = "This belongs to somebody else, or to nobody any more."
+FAR = "This server does not fetch files from elsewhere; upload the file instead."
 LONGEST_PATH = 8192
 SAME_FOR_ALL = {
     "/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json", "/pwa_icon",
@@ -45,6 +49,27 @@ def is_known(path: str) -> bool:
 def takes_json(path: str) -> bool:
     """Whether a POST here is a JSON object that names sessions, events and files."""
     return (path.rstrip("/") in BODIES) or path.startswith(CALLS)
+
+
+def is_far(path: str) -> bool:
+    """Whether this address would have the server fetch a file from another one."""
+    return path.startswith(FILE) and _is_far(path.removeprefix(FILE))
+
+
+def _is_far(place: Any) -> bool:
+    return isinstance(place, str) and place.strip().lower().startswith(("http:", "https:"))
+
+
+def _dicts_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a JSON value, at whatever depth."""
+    heap = [value]
+    while heap:
+        one = heap.pop()
+        if isinstance(one, dict):
+            yield one
+            heap.extend(one.values())
+        elif isinstance(one, list):
+            heap.extend(one)
 
 
 def gives_names(path: str) -> bool:
@@ -79,14 +104,23 @@ class Belongings:
             return self._has(user, plain.rpartition("/")[2])
         return True
 
-    def permits_body(self, user: str, path: str, body: bytes) -> bool:
-        """Whether all that a JSON body names is the user's: its session, its event, every uploaded file in it."""
+    def refusal_of(self, user: str, body: bytes, *, shared: bool) -> str:
+        """A sentence where a JSON body names what it may not; "" where it may.
+
+        Nobody may have the server fetch files from elsewhere. Where it is `shared`, all that is named must be the user's:
+        session, event, every uploaded file.
+        """
         try:
             given = json.loads(body)
         except (ValueError, RecursionError):
-            return False
+            return NO_OBJECT
         if not isinstance(given, dict):
-            return False
+            return NO_OBJECT
+        if any(_is_far(one.get("path")) for one in _dicts_in(given)):
+            return FAR
+        return "" if not shared or self._permits(user, given) else NOT_YOURS
+
+    def _permits(self, user: str, given: dict[str, Any]) -> bool:
         session, event = given.get("session_hash"), given.get("event_id")
         if not all(one is None or isinstance(one, str) for one in (session, event)):
             return False

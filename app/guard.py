@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.belongings import GRADIO, UPLOAD, Belongings, gives_names, is_known, takes_json
+from app.belongings import FAR, GRADIO, NOT_YOURS, UPLOAD, Belongings, gives_names, is_far, is_known, takes_json
 from app.login import Asked, Door
 from app.people import USER
 from app.uploads import Uploads
@@ -52,7 +53,6 @@ HEADERS = {
 BUG = "Something went wrong inside Anchorline; its log says what. Nothing was changed."
 FOREIGN = "Requests from other sites are refused."
 NOT_HERE = "There is nothing at this address."
-NOT_YOURS = "This belongs to somebody else, or to nobody any more."
 log = logging.getLogger("anchorline")
 
 
@@ -187,6 +187,8 @@ class Guard:
         tools = rules.door is None and (path + "/").startswith(TOOLS)
         if rules.belongings is not None and not (is_known(path) or tools):
             return JSONResponse({"error": NOT_HERE, "detail": NOT_HERE}, 404)
+        if rules.belongings is not None and is_far(path):
+            return JSONResponse({"error": FAR, "detail": FAR}, 403)
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > rules.max_body:
             return PlainTextResponse(f"The request is too large; the limit is {rules.max_body // 2**20} MB.", 413)
@@ -209,9 +211,9 @@ class _Passage:
         self._path = scope["path"]
         self._upload = self._path.rstrip("/") == UPLOAD
         posts = scope["method"] not in SAFE_METHODS
-        bound = rules.door is not None and rules.belongings is not None and posts
-        self._watched = bound and gives_names(self._path)
-        self._read_first = bound and takes_json(self._path)
+        posts = posts and rules.belongings is not None
+        self._watched = posts and rules.door is not None and gives_names(self._path)
+        self._read_first = posts and takes_json(self._path)
         small = rules.belongings is not None and self._path.startswith(GRADIO) and not self._upload
         self._most = min(rules.max_body, MAX_JSON) if small else rules.max_body
         self._seen, self._looked, self._more = 0, 0, True
@@ -248,8 +250,9 @@ class _Passage:
             body += (await self._next()).get("body", b"")
         self._held = bytes(body)
         assert self._rules.belongings is not None
-        if not await run_in_threadpool(self._rules.belongings.permits_body, self._scope[USER], self._path, self._held):
-            raise Refused(403, NOT_YOURS)
+        refused = partial(self._rules.belongings.refusal_of, self._scope[USER], self._held, shared=self._rules.door is not None)
+        if said := await run_in_threadpool(refused):
+            raise Refused(403, said)
 
     async def receive(self) -> Message:
         if self._held is not None:
