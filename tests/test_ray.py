@@ -237,6 +237,7 @@ def test_cancel_keeps_what_is_finished_and_leaves_nobody_at_work(known: Cluster,
 
 
 @on_ray
+@pytest.mark.slow
 def test_a_killed_driver_leaves_what_is_finished_to_the_next_one(known: Cluster, rendered: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(rendered / "bare", project)
