@@ -69,7 +69,6 @@ export class Panel {
       group(
         "",
         this.#command("masks", { icon: "mask", label: "Show masks and marks" }, "toggleMasks"),
-        this.#command("onion", { icon: "onion", label: "Onion skin of the neighbouring anchors" }, "onion"),
         this.#command("palette", { icon: "find", label: "Find a command" }, "palette"),
         this.#command("help", { text: "?", label: "Keys and help" }, "help"),
       ),
@@ -111,6 +110,7 @@ export class Panel {
       this.#paintControls(),
       group(
         "",
+        this.#command("onion", { icon: "onion", label: "Onion skin of the neighbouring anchors" }, "onion"),
         this.#command("lock", { icon: "lock", label: "Lock the marks on this frame" }, "lockKeyframe"),
         this.#command("clear", { icon: "clear", label: "Clear the marks on this frame" }, "clearKeyframe"),
         this.#command("carry", { icon: "carry", text: "Carry", label: "Carry the masks through the shot" }, "carry"),
