@@ -176,7 +176,7 @@ export class Audition {
   #refused(cannot) {
     this.rest.hidden = cannot.length === 0;
     setText(this.rest.firstChild, `${cannot.length} cannot run here`);
-    const rows = cannot.map(({ title, why }) => make("li", {}, make("b", {}, title), ` ${why}`));
+    const rows = cannot.map(({ title, why }) => make("li", {}, make("b", {}, `${title}:`), ` ${why}`));
     if (this.rest.lastChild.childElementCount !== rows.length) this.rest.lastChild.replaceChildren(...rows);
   }
 

@@ -138,7 +138,17 @@ export class EditList {
     setText(this.count, view.edits.length > 1 ? `working on ${this.#place() + 1} of ${view.edits.length}` : "");
     this.rows.replaceChildren(...view.edits.map((edit, place) => this.#row(edit, place)).reverse());
     this.aims.replaceChildren(...this.#choices());
+    this.#inSight();
     if (focused || this.renaming !== null) this.rows.querySelector("input, [aria-checked=true][role=radio]")?.focus();
+  }
+
+  /** Scrolls the picked row into the list's own window, and nothing else. */
+  #inSight() {
+    const row = this.rows.querySelector(`[data-edit="${this.view.edit}"]`);
+    const { offsetTop: top, offsetHeight: height } = row;
+    const from = this.rows.offsetTop;
+    if (top - from < this.rows.scrollTop) this.rows.scrollTop = top - from;
+    else if (top - from + height > this.rows.scrollTop + this.rows.clientHeight) this.rows.scrollTop = top - from + height - this.rows.clientHeight;
   }
 
   #row(edit, place) {
