@@ -151,10 +151,11 @@ def test_a_suspect_mask_is_corrected_where_it_is(page):
     """The list as the engine would give it: the act goes to the frame, picks the subject and the brush."""
     act(page, "add_subject", name="other")
     act(page, "select_subject", subject=2)
+    kinds(page)  # what the engine says has come, and comes no more
     entry = {"kind": "mask", "start": 5, "stop": 9, "frame": 6, "severity": 0.7, "level": "severe", "subject": 1}
     entry |= {"sentence": "<img src=x onerror=window.__xss=1>", "act": "correct_mask", "says": "Correct the mask here"}
     page.evaluate(
-        """(entry) => { const { review } = window.anchorline; review.problems = [entry]; window.anchorline.changed('review'); }""",
+        "(entry) => { window.anchorline.review.problems = [entry]; window.anchorline.changed('review'); }",
         entry,
     )
     open_tab(page, "Check")
