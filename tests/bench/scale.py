@@ -33,6 +33,7 @@ MINUTES, RATE, SHOTS = 10, 24, 60
 FRAMES = {"motion": 12}
 FEW = 5
 COUNTS = (1, 8, 64)
+ANCHORS = (2, 11)  # that AnchorSync edits together: in the few frames that are measured, in a shot of ten seconds
 COLD = """
 import time
 from engine.rendering.cluster.connect import connected
@@ -210,7 +211,8 @@ def work_of(name: str, costs: Costs) -> Work:
     shot = frames // SHOTS
     pieces = {"via": [96, shot - 96], "anchorsync": [24] * (shot // 24)}.get(name.removeprefix("hub_"), [shot])
     segments = tuple(count * costs.frame for count in cut(frames, SHOTS, pieces))
-    return Work(name, frames * costs.clip, SHOTS * costs.shared, segments, frames * costs.out)
+    shared = SHOTS * costs.shared * (ANCHORS[1] / ANCHORS[0] if name == "anchorsync" else 1)
+    return Work(name, frames * costs.clip, shared, segments, frames * costs.out)
 
 
 def _plan(report: Report, name: str, costs: Costs, ray: tuple[float, float]) -> None:
