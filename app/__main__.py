@@ -41,6 +41,9 @@ def _quiet(uploads: Path) -> None:
     """Settings that Gradio and the hub library read when they are imported: nothing leaves this machine unasked."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    # Gradio makes statistics of the last 10,000 events anew after each one; nobody sees them here.
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # the guard alone decides whose word on a visitor's address counts
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.pop("GRADIO_SHARE", None)
