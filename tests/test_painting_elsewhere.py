@@ -17,6 +17,7 @@ from engine.editor import Editor
 from engine.handover.watching import PaintingWatch
 from engine.interchange.openraster import Layer, read_openraster, write_openraster
 from engine.media.images import decode_png
+from engine.store.projects import copy_project
 from tests.media_fixtures import Clip, draw_frame, write_drawn_clip
 
 FRAME = 6
@@ -216,6 +217,26 @@ def test_a_watch_outlives_the_editor(editor: Editor, watch: PaintingWatch) -> No
     look(later)
     later.close()
     assert takes(editor) == ["anchor-0006.ora"]
+
+
+def test_a_copy_of_the_project_waits_for_nothing(editor: Editor, watch: PaintingWatch, tmp_path: Path) -> None:
+    watch.send(FRAME, None)
+    copy_project(editor.workspace.folder, tmp_path / "copy", "copy")
+    copy = Editor(tmp_path / "copy")
+    later = PaintingWatch(copy)
+    assert later.watched == [] and later._thread is None
+    later.close()
+    copy.close()
+
+
+def test_after_closing_nothing_is_taken(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.handover.watching.POLL", 0.01)
+    watch = PaintingWatch(editor)
+    one = watch.send(FRAME, None)
+    watch.close()
+    assert watch._thread is not None and not watch._thread.is_alive()
+    save(watch.folder / f"{one.stem}.png", painted(editor))
+    assert takes(editor) == []
 
 
 def test_the_thread_looks_by_itself_and_ends(editor: Editor, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]) -> None:

@@ -68,7 +68,9 @@ class PaintingWatch:
         self._pending: dict[Path, list[int]] = {}
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        self._watched = [_of_json(one) for one in json.loads(editor.journal.note(NOTE) or "[]")]
+        noted = [_of_json(one) for one in json.loads(editor.journal.note(NOTE) or "[]")]
+        # A copy of a project has the note without the files; what was thrown away is waited for no more.
+        self._watched = [one for one in noted if any(path.exists() for path in self._files(one))]
         self._begin()
 
     @property

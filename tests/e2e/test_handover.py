@@ -155,6 +155,7 @@ def test_an_ebsynth_job_opens_by_its_path_and_wrong_ones_say_why(page, tmp_path)
     page.wait_for_selector("text=damaged or not a project of EbSynth")
 
 
+@pytest.mark.slow
 def test_the_folder_for_ebsynth_is_exported(page, server):
     seek(page, 10)
     page.mouse.click(*at(page, *disc(10)))
