@@ -132,6 +132,8 @@ export class Tour {
   }
 
   #place(target) {
+    if (target && target !== this.shown) target.scrollIntoView({ block: "nearest" }); // once: the user may scroll on
+    this.shown = target;
     const box = target?.getBoundingClientRect();
     const seen = Boolean(box?.width);
     this.ring.hidden = !seen;
@@ -149,7 +151,7 @@ export function placeBeside(box, width, height, windowWidth, windowHeight) {
   const middleX = inside(box.left + box.width / 2 - width / 2, width, windowWidth);
   const middleY = inside(box.top + box.height / 2 - height / 2, height, windowHeight);
   if (box.bottom + GAP + height < windowHeight) return [middleX, box.bottom + GAP];
-  if (box.top - GAP - height > 0) return [middleX, box.top - GAP - height];
+  if (box.top - GAP - height > 0) return [middleX, inside(box.top - GAP - height, height, windowHeight)];
   if (box.left - GAP - width > 0) return [box.left - GAP - width, middleY];
   return [inside(box.right + GAP, width, windowWidth), middleY];
 }

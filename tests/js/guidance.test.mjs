@@ -63,6 +63,7 @@ test("the tour's card stands beside what it shows, inside the window", () => {
   assert.deepEqual(placeBeside(box, 200, 100, 1000, 800), [20, 142]);
   assert.deepEqual(placeBeside({ ...box, top: 700, bottom: 730 }, 200, 100, 1000, 800), [20, 588]);
   assert.deepEqual(placeBeside({ ...box, left: 900, right: 940, top: 10, bottom: 790, height: 780 }, 200, 100, 1000, 800), [688, 350]);
+  assert.deepEqual(placeBeside({ ...box, top: 900, bottom: 930 }, 200, 100, 1000, 800), [20, 692]); // scrolled out of sight
   assert.deepEqual(placeBeside(null, 200, 100, 360, 640), [8, 532]);
 });
 
