@@ -79,7 +79,7 @@ def test_a_job_of_the_page_runs_on_ray_tells_how_far_it_is_and_is_cancelled(
         shutil.rmtree(segments)
         job = jobs.submit(editor.journal, "propagate")
         told = set()
-        until = time.monotonic() + 240
+        until = time.monotonic() + 600
         while job.active and time.monotonic() < until:
             told.add((job.phase, job.done))
             if len(list(segments.glob("*/done.json"))) >= 2:
