@@ -97,7 +97,8 @@ def test_what_a_run_noted_is_what_the_next_is_told(editor: Editor, tmp_path: Pat
     assert notes["Propagating"].disk == disk_use(editor.workspace.folder)["Propagating"] > 0
     assert notes["run"].memory > 10_000_000
     done = estimate_of(editor.material)
-    assert (done.render, done.reuse, done.parts) == (0, 16, ()) and "Everything is rendered: 16 frames (2 segments)" in sentences(done)[0]
+    assert (done.render, done.reuse, done.parts) == (0, 16, ())
+    assert "Everything is rendered: 16 frames (2 segments)" in sentences(done)[0]
     editor.act(acts.shape_subject, "Shape", subject=1, feather=6.0)
     again = estimate_of(editor.material)
     assert again.render == 16 and again.seconds is not None and again.memory is not None and again.disk is not None

@@ -46,7 +46,8 @@ def seals(proved: Certificate) -> str:
     """Both certificates as HTML."""
     kept, exactly = "Nothing outside the region changed", "Approved anchors came out exactly"
     region = f"Largest change: {proved.outside} levels over {len(proved.frames)} frames, before encoding."
-    exact = f"Largest difference: {proved.anchor} levels, {len(proved.anchors)} anchor{'s' * (len(proved.anchors) != 1)}, before encoding."
+    anchors = f"{len(proved.anchors)} anchor{'s' * (len(proved.anchors) != 1)}"
+    exact = f"Largest difference: {proved.anchor} levels, {anchors}, before encoding."
     rows = [
         _seal("region", proved.region_holds, kept, "Something outside the region changed", region),
         _seal("anchors", proved.anchors_hold, exactly, "An approved anchor came out changed", exact),
