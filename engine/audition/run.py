@@ -89,7 +89,7 @@ def _tile(material: Material, one: Candidate, window: FrameRange, progress: Prog
     folder = material.workspace.audition(key)
     if seconds is None and (folder / "done.json").exists():
         return RecordReader(folder).meta
-    return _written(material, folder, key, window, {"seconds": seconds}, progress)
+    return _written(material, folder, window, {"key": key, "seconds": seconds}, progress)
 
 
 def _ready(material: Material, progress: Progress) -> None:
@@ -119,10 +119,8 @@ def _render(material: Material, progress: Progress) -> float | None:
     return round((time.monotonic() - begun) / max(1, frames), 3)
 
 
-def _written(
-    material: Material, folder: Path, key: str, window: FrameRange, more: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
-    """The tile's pictures, small, with its measures."""
+def _written(material: Material, folder: Path, window: FrameRange, more: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """The tile's pictures, small, with its measures and what else is told of it (`more`)."""
     flicker, step = Flicker(material.steps), progress.part("Measuring", len(window))
     with RecordWriter(folder, resume=False) as records:
         for done, frame in enumerate(window):
@@ -132,7 +130,7 @@ def _written(
             flicker.add(frame, image, material.picture(frame), material.region(frame))
             records.append(frame, seal(frame, _small(image)))
             step(done + 1, len(window))
-        told = {"key": key, "flicker": flicker.levels, **_of_segments(material), **more}
+        told = {"flicker": flicker.levels, **_of_segments(material), **more}
         records.finish(told)
     return told
 
