@@ -71,7 +71,8 @@ class Originals:
             kept.append((name, path))
         grey = np.zeros((32, 48), np.uint8)
         grey[8:20, 10:30] = 255
-        for name, picture in {"8": grey, "16": grey.astype(np.uint16) * 257, "rgb": np.dstack([grey] * 3)}.items():
+        pictures: dict[str, Any] = {"8": grey, "16": grey.astype(np.uint16) * 257, "rgb": np.dstack([grey] * 3)}
+        for name, picture in pictures.items():
             Image.fromarray(picture).save(self.folder / f"mask{name}.png")
             kept.append(("picture", self.folder / f"mask{name}.png"))
         Image.fromarray(grey).save(self.folder / "mask.tif")

@@ -150,9 +150,10 @@ async def call(http: httpx.AsyncClient, name: str, *data: Any) -> Any:
 async def leave_midway(base: str, page: Page, project: str) -> None:
     """A tab that starts an event and is gone before its answer."""
     async with httpx.AsyncClient(base_url=base, timeout=WITHIN) as http:
-        body = {"data": [], "fn_index": page.load, "session_hash": f"gone{time.monotonic_ns()}"}
+        session = f"gone{time.monotonic_ns()}"
+        body = {"data": [], "fn_index": page.load, "session_hash": session}
         await http.post(f"{GRADIO}/queue/join", params={"project": project}, json=body)
-        async with http.stream("GET", f"{GRADIO}/queue/data", params={"session_hash": body["session_hash"]}) as answer:
+        async with http.stream("GET", f"{GRADIO}/queue/data", params={"session_hash": session}) as answer:
             await answer.aiter_raw().__anext__()
 
 
