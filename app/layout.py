@@ -120,7 +120,7 @@ def _wire_source(on: Handlers, parts: dict[str, Any]) -> None:
     def by_path(text: str, deinterlace: bool = False) -> list[Any]:
         return said(lambda: opened(source.opened_by_path(store, text, deinterlace)))
 
-    events = (
+    events: tuple[tuple[Any, Any, list[Any], str], ...] = (
         (parts["projects"].input, by_id, [parts["projects"]], "open_project"),
         (parts["upload"].upload, by_upload, [parts["upload"], parts["deinterlace"]], "open_upload"),
         (parts["open_path"].click, by_path, [parts["path"], parts["deinterlace"]], "open_path"),
