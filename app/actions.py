@@ -105,5 +105,5 @@ def check_own_act(name: str, args: dict[str, Any]) -> None:
     missing = [one for one in OWN_ACTS[name] if one not in args]
     if missing:
         raise RecipeError(f"The action {name} needs the argument {missing[0]!r}.")
-    if not isinstance(args.get("config", {}), dict) or not isinstance(args.get("method", ""), str):
+    if not isinstance(args.get("config"), dict | None) or not isinstance(args.get("method", ""), str):
         raise RecipeError(f"The action {name} takes a method's name and its settings as an object.")
