@@ -113,10 +113,13 @@ export function takesShortcuts(target, chord, ownRoots) {
   if (target.isContentEditable || target.closest?.("textarea, select, [contenteditable=true]")) return false;
   const own = ownRoots.some((root) => root.contains(target));
   if (target.tagName === "INPUT") return own && ["range", "checkbox"].includes(target.type) && !isValueKey(chord);
-  if (target.tagName === "BUTTON" || target.tagName === "A") return (own || !target.closest("[role]")) && !isPressKey(chord);
+  if (target.tagName === "BUTTON" || target.tagName === "A") return (own || !target.closest(KEYS_OF_THEIR_OWN)) && !isPressKey(chord);
   return own || target === target.ownerDocument.body;
 }
 
+const KEYS_OF_THEIR_OWN = ["dialog", "list", "listbox", "menu", "option", "radiogroup", "combobox", "slider", "tab", "tree", "grid"]
+  .map((role) => `[role="${role}"]`)
+  .join(", ");
 const isPressKey = (chord) => ["Space", "Enter"].includes(chord);
 const isValueKey = (chord) => /Arrow|Home|End|Page|Space/.test(chord);
 

@@ -40,7 +40,7 @@ test("keys stay with what the user types in", () => {
     type,
     own,
     ownerDocument: { body },
-    closest: (selector) => (inside && selector.includes(inside) ? {} : null),
+    closest: (selector) => (inside && (selector === "[role]" || selector.includes(inside)) ? {} : null),
   });
   body.ownerDocument = { body };
   body.closest = () => null;
@@ -56,7 +56,9 @@ test("keys stay with what the user types in", () => {
   assert.equal(takes(element("INPUT", { type: "range", own: true }), "ArrowLeft"), false);
   assert.equal(takes(element("BUTTON"), "ArrowLeft"), true);
   assert.equal(takes(element("BUTTON"), "Space"), false);
-  assert.equal(takes(element("BUTTON", { inside: "role" }), "ArrowLeft"), false);
+  assert.equal(takes(element("BUTTON", { inside: '"listbox"' }), "ArrowLeft"), false);
+  assert.equal(takes(element("BUTTON", { inside: '"tab"' }), "ArrowLeft"), false);
+  assert.equal(takes(element("BUTTON", { inside: '"tabpanel"' }), "ArrowLeft"), true, "a button of a panel");
 });
 
 test("acts are sent in order, one after the other", async () => {
