@@ -115,7 +115,9 @@ def test_the_winner_of_an_audition_makes_a_segment(page, server):
     page.wait_for_function("window.anchorline.audition.tiles[0].pictures.filter(Boolean).length === 16")
     assert page.locator(".al-audition-rest li").count() >= 4 and view(page)["rev"] == rev
     lines = page.locator(".al-tile small").first.inner_text()
-    assert "s a frame" in lines and "flicker" in lines and "outside untouched" in lines
+    # The other test may have rendered these very frames: then nothing was timed, and the tile says so.
+    assert "s a frame" in lines or "rendered before" in lines
+    assert "flicker" in lines and "outside untouched" in lines
     page.keyboard.press("s")
     page.keyboard.press("1")
     page.keyboard.press("Enter")
