@@ -17,6 +17,8 @@ from tests.media_fixtures import Clip, write_drawn_clip
 
 WATCH = """
 import os, sys, atexit
+
+import pytest
 def _watch(event, args):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         what = args[1] if event != "socket.getaddrinfo" else args[0]
@@ -31,6 +33,7 @@ sys.addaudithook(_watch)
 """Every Python process of the editor runs this first, as sitecustomize."""
 
 
+@pytest.mark.slow
 def test_no_process_of_the_editor_connects_to_anywhere(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(WATCH)

@@ -41,6 +41,7 @@ def test_pieces_of_via_fit_how_it_works() -> None:
     assert card("via").pieces % via.CHUNK == 0 and card("via").pieces > anchoring.FADE
 
 
+@pytest.mark.slow
 def test_a_run_in_pieces_has_the_pixels_of_a_run_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(via, "CHUNK", 2)
     monkeypatch.setattr(anchoring, "FADE", 2)

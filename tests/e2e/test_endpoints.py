@@ -20,6 +20,7 @@ def client(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Client:
     return Client(server.base, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
 
 
+@pytest.mark.slow
 def test_from_a_path_to_a_finished_clip(client: Client, clip: Path) -> None:
     def call(name: str, *given: Any) -> Any:
         return client.predict(*given, api_name=f"/{name}")

@@ -17,7 +17,7 @@ from engine.interchange.openraster import Layer, read_openraster, write_openrast
 from tests.e2e.driving import at, disc, open_tab, opened, seek, stored, view, wait_job
 from tests.test_handover import ebs_job
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def choose(page: Any, button: str, file: str) -> None:
@@ -155,7 +155,6 @@ def test_an_ebsynth_job_opens_by_its_path_and_wrong_ones_say_why(page, tmp_path)
     page.wait_for_selector("text=damaged or not a project of EbSynth")
 
 
-@pytest.mark.slow
 def test_the_folder_for_ebsynth_is_exported(page, server):
     seek(page, 10)
     page.mouse.click(*at(page, *disc(10)))

@@ -39,6 +39,7 @@ def waiting(page: Any) -> list[str]:
     return page.evaluate("[...document.querySelectorAll('.al-queue li')].map((one) => one.dataset.kind)")
 
 
+@pytest.mark.slow
 def test_a_job_from_its_estimate_to_its_certificate(page, server, tmp_path):
     open_tab(page, "Check")
     page.locator("#problems", has_text="Nothing to check yet").wait_for()

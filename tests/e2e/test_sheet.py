@@ -19,7 +19,7 @@ from engine.types import FrameRange
 from tests.bench.editor import EditorServer, editor_server
 from tests.e2e.driving import FRAMES, HEIGHT, PIXELS, WIDTH, disc, open_tab, seek, view, wait_job
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 BLUE = {"colour": "#2050ff"}
 ALPHA = """([x, y]) => {
   const skin = document.querySelector('.al-onion');
@@ -209,7 +209,6 @@ def test_neighbours_lie_warped_on_a_frame_before_anything_is_rendered(page: Any)
     assert page.locator(".al-onion").is_hidden() and page.locator(".al-compare").is_hidden()
 
 
-@pytest.mark.slow
 def test_before_and_after_is_exported_side_by_side(page: Any, server: EditorServer, tmp_path: Path) -> None:
     page.evaluate(
         "(a) => window.anchorline.api.order('sheet/approve', a)", {"frame": 0, "key": anchors(page)[0]["takes"][0]["key"]}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.driving import FRAMES, PIXELS, at, disc, open_tab, seek, view, wait_job
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 FRAME = 6
 
 
