@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.bench.editor import free_port
 from tests.bench.harness import environment
@@ -17,8 +18,6 @@ from tests.media_fixtures import Clip, write_drawn_clip
 
 WATCH = """
 import os, sys, atexit
-
-import pytest
 def _watch(event, args):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         what = args[1] if event != "socket.getaddrinfo" else args[0]
