@@ -83,6 +83,11 @@ def test_points_are_tracked_corrected_hidden_and_deleted(page: Any) -> None:
     key(page, "Control+z")
     page.wait_for_function("window.anchorline.view.subjects[0].tracks.points[0].spots.length === 1")
     page.wait_for_selector(".al-editor[data-frame='12']")
+    page.wait_for_function(  # the track as it was before the point was dragged is fetched again
+        "([x, y]) => { const a = window.anchorline, p = a.tracks.at(a.subject(), 1, 12);"
+        " return p && Math.hypot(p[0] - x, p[1] - y) < 1; }",
+        arg=[float(later[0]), float(later[1])],
+    )
     page.mouse.click(*at(page, later[0], later[1]), button="right")
     page.wait_for_function("window.anchorline.view.subjects[0].tracks.points[0].spots[1]?.[3] === false")
     key(page, "Delete")
