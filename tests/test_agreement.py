@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -17,9 +16,10 @@ from engine.instant.chains import Chains
 from engine.instant.pictures import QuickPictures
 from engine.progress import Progress
 from engine.rendering.material import Material
-from engine.rendering.render import prepare_clip, read_motion
+from engine.rendering.render import read_motion
 from engine.types import FrameRange
 from tests.drawn import Drawn, drawn_clip
+from tests.drawn_project import drawn_project
 
 FRAMES = 12
 SIZE = (120, 200)
@@ -33,11 +33,7 @@ def drawn() -> Drawn:
 @pytest.fixture
 def editor(drawn: Drawn, tmp_path: Path) -> Iterator[Editor]:
     """A project on the drawn clip: masks on all frames, motion read, the true edit approved on frame 2."""
-    (tmp_path / "frames").mkdir()
-    for frame, picture in enumerate(drawn.source):
-        cv2.imwrite(str(tmp_path / "frames" / f"{frame:05d}.png"), picture[..., ::-1])
-    one = Editor.create(tmp_path / "project", tmp_path / "frames")
-    prepare_clip(one.material, Progress())
+    one = drawn_project(drawn, tmp_path)
     read_motion(one.material, [FrameRange(0, FRAMES)], Progress())
     yield one
     one.close()

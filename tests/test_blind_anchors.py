@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from engine.editor import Editor
 from engine.progress import Progress
-from engine.rendering.render import prepare_clip, propagate
+from engine.rendering.render import propagate
 from tests.drawn import Drawn, drawn_clip
+from tests.drawn_project import drawn_project
 
 FRAMES = 7
 AWAY = (3,)
@@ -27,11 +27,7 @@ def drawn() -> Drawn:
 @pytest.fixture
 def editor(drawn: Drawn, tmp_path: Path) -> Iterator[Editor]:
     """A project whose subject is said to be nowhere on frame 3."""
-    (tmp_path / "frames").mkdir()
-    for frame, picture in enumerate(drawn.source):
-        cv2.imwrite(str(tmp_path / "frames" / f"{frame:05d}.png"), picture[..., ::-1])
-    one = Editor.create(tmp_path / "project", tmp_path / "frames")
-    prepare_clip(one.material, Progress())
+    one = drawn_project(drawn, tmp_path)
     for frame in range(FRAMES):
         one.import_mask(frame, 1, np.zeros_like(drawn.masks[frame]) if frame in AWAY else drawn.masks[frame])
     one.approve(0, one.effect_take(0, "recolour", {"colour": "#2050ff"}).key)

@@ -20,9 +20,10 @@ from engine.instant.preview import WAITERS, InstantPreview, ranges
 from engine.methods.base import Segment
 from engine.progress import Progress
 from engine.quality import doubt
-from engine.rendering.render import prepare_clip, read_motion
+from engine.rendering.render import read_motion
 from engine.types import FrameRange
 from tests.drawn import Drawn, drawn_clip, psnr
+from tests.drawn_project import drawn_project
 
 FRAMES = 14
 SIZE = (120, 200)
@@ -36,11 +37,7 @@ def drawn() -> Drawn:
 @pytest.fixture
 def editor(drawn: Drawn, tmp_path: Path) -> Iterator[Editor]:
     """A project on the drawn clip: masks on all frames, the true edit approved on frame 3."""
-    (tmp_path / "frames").mkdir()
-    for frame, picture in enumerate(drawn.source):
-        cv2.imwrite(str(tmp_path / "frames" / f"{frame:05d}.png"), picture[..., ::-1])
-    one = Editor.create(tmp_path / "project", tmp_path / "frames")
-    prepare_clip(one.material, Progress(lambda status: None, lambda: False))
+    one = drawn_project(drawn, tmp_path)
     for frame in range(FRAMES):
         one.import_mask(frame, 1, drawn.masks[frame])
     approve(one, drawn, 3)

@@ -17,9 +17,10 @@ from engine.instant.onion import FARTHEST, OUTLINES, OnionSkins
 from engine.instant.pictures import QuickPictures
 from engine.instant.preview import InstantPreview
 from engine.progress import Progress
-from engine.rendering.render import prepare_clip, read_motion
+from engine.rendering.render import read_motion
 from engine.types import FrameRange
 from tests.drawn import Drawn, drawn_clip, psnr
+from tests.drawn_project import drawn_project
 
 FRAMES = 12
 SIZE = (120, 200)
@@ -33,11 +34,7 @@ def drawn() -> Drawn:
 @pytest.fixture
 def editor(drawn: Drawn, tmp_path: Path) -> Iterator[Editor]:
     """A project on the drawn clip, no masks, the true edit as a take (not approved) on frame 3."""
-    (tmp_path / "frames").mkdir()
-    for frame, picture in enumerate(drawn.source):
-        cv2.imwrite(str(tmp_path / "frames" / f"{frame:05d}.png"), picture[..., ::-1])
-    one = Editor.create(tmp_path / "project", tmp_path / "frames")
-    prepare_clip(one.material, Progress())
+    one = drawn_project(drawn, tmp_path)
     one.picture_take(3, drawn.edited[3], "imported", "truth")
     yield one
     one.close()

@@ -18,6 +18,7 @@ from engine.rendering.takes import how_made, make_after, make_again, next_seed, 
 from engine.sample_world import draw_world_sample
 from engine.types import Anchor, Take
 from tests.drawn import Drawn, drawn_clip, psnr
+from tests.drawn_project import drawn_project
 
 FRAMES = 9
 SIZE = (120, 200)
@@ -32,11 +33,7 @@ def drawn() -> Drawn:
 @pytest.fixture
 def editor(drawn: Drawn, tmp_path: Path) -> Iterator[Editor]:
     """A project on the drawn clip with masks on all frames and anchors on 0, 4 and 8."""
-    (tmp_path / "frames").mkdir()
-    for frame, picture in enumerate(drawn.source):
-        cv2.imwrite(str(tmp_path / "frames" / f"{frame:05d}.png"), picture[..., ::-1])
-    one = Editor.create(tmp_path / "project", tmp_path / "frames")
-    prepare_clip(one.material, Progress())
+    one = drawn_project(drawn, tmp_path)
     for frame in range(FRAMES):
         one.import_mask(frame, 1, drawn.masks[frame])
     one.act(acts.add_anchors, "Anchors", frames=[0, 4, 8])
