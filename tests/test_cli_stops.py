@@ -17,6 +17,7 @@ import pytest
 
 from engine.media.images import encode_png
 from engine.rendering.outputs import digest
+from engine.store.database import BEING_MADE
 from tests.media_fixtures import Clip, write_drawn_clip
 from tests.recipes import box_in, cli, clip_in, edit_recipe, environment, failed, interrupt, start, write_recipe
 
@@ -99,6 +100,17 @@ def test_a_killed_run_goes_on_where_it_was(place: Path) -> None:
     assert "Carrying masks" not in err and scratch_in(place) == []
     assert cli(place, "run", "r.json", "-o", "fresh")[0] == 0
     assert digest(place / "fresh") == digest(place / "out")
+
+
+def test_a_run_that_was_killed_while_it_made_its_project_makes_it_anew(place: Path) -> None:
+    (place / "project").mkdir()
+    for left in (f"{BEING_MADE}4711", f"{BEING_MADE}4711-wal"):
+        (place / "project" / left).write_bytes(b"half a database")
+    assert cli(place, "run", "r.json", "-o", "out", "--project", "project")[0] == 0
+    assert len(list((place / "out").iterdir())) == 24
+    (place / "other").mkdir()
+    (place / "other" / "notes.txt").write_text("the user's own")
+    assert "not an Anchorline project" in failed(place, "run", "r.json", "-o", "more", "--project", "other")
 
 
 @pytest.mark.slow

@@ -270,3 +270,13 @@ def test_a_deleted_anchor_comes_back_with_its_painting(editor: Editor, watch: Pa
     save(watch.folder / f"{one.stem}.ora", painted(editor))
     look(watch)
     assert takes(editor) == ["anchor-0006.ora"]
+
+
+def test_what_came_back_is_told_once_however_soon(editor: Editor, watch: PaintingWatch) -> None:
+    one = watch.send(FRAME, None)
+    save(watch.folder / f"{one.stem}.png", painted(editor))
+    look(watch)
+    assert [told.stem for told in watch.news()] == [one.stem] and watch.news() == []
+    later = PaintingWatch(editor)
+    assert later.watched[0].said and later.news() == [], "what was told before the editor was opened again"
+    later.close()

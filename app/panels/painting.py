@@ -43,7 +43,7 @@ def build() -> Panel:
     send = gr.Button("Paint elsewhere…", size="sm", elem_id="paint-elsewhere")
     lines = PaintingList(elem_id="paintings")
     timer = gr.Timer(LOOK_EVERY, active=False)
-    seen = gr.State("")
+    seen = gr.State("")  # what this page shows
 
     def show(session: Session, frame: int) -> list[Any]:
         return [_lines(session), gr.Timer(active=bool(session.painting.watched))]
@@ -62,8 +62,7 @@ def wire(on: Handlers, parts: dict[str, Any]) -> None:
             now = f"{identity} {session.painting.mark}"
             if now == seen:
                 return [gr.skip()] * (len(on.outputs) + 1)
-            news = _news(session, int(frame or 0), seen) if seen.startswith(identity) else None
-            return [*on.refresh(session, int(frame or 0), news), now]
+            return [*on.refresh(session, int(frame or 0), _news(session, int(frame or 0))), now]
 
         return said(do)
 
@@ -92,9 +91,9 @@ def answer(session: Session, frame: int, data: dict[str, Any]) -> None:
     chosen(stem)
 
 
-def _news(session: Session, frame: int, seen: str) -> dict[str, Any] | None:
+def _news(session: Session, frame: int) -> dict[str, Any] | None:
     """What the canvas is told when a painting came back: its sentence, and to show the edit where it is in sight."""
-    news = [one for one in session.painting.watched if one.said and one.mark not in seen]
+    news = session.painting.news()
     if not news:
         return None
     shown = {"mode": "edited"} if any(one.frame == frame for one in news) else {}

@@ -34,7 +34,7 @@ from engine.rendering.render import carry, prepare_clip, spans_to_carry
 from engine.rendering.stack import propagate_below
 from engine.segmentation.remote import box_of_words
 from engine.store.clips import find_clip
-from engine.store.journal import DATABASE
+from engine.store.database import BEING_MADE, DATABASE
 from engine.store.workspace import Workspace
 from engine.tracking.choice import chosen
 from engine.types import Anchor, Spot, Subject, Take, TrackPoint, Video
@@ -133,7 +133,8 @@ def open_project(folder: Path, recipe: Recipe, video: Video) -> Editor:
         ProjectError: the folder holds something else, or a project that was changed in the editor since.
     """
     try:
-        fresh = not folder.exists() or not any(folder.iterdir())
+        # What a kill while the project was being made leaves is no project yet: it is made once more.
+        fresh = not folder.exists() or all(path.name.startswith(BEING_MADE) for path in folder.iterdir())
     except OSError as error:
         raise ProjectError(f"--project {folder.name} is not a folder that can be used: {error.strerror}.") from error
     segmenter = recipe.body.get("segmenter", "auto")

@@ -71,6 +71,7 @@ class PaintingWatch:
         noted = [_of_json(one) for one in json.loads(editor.journal.note(NOTE) or "[]")]
         # A copy of a project has the note without the files; what was thrown away is waited for no more.
         self._watched = [one for one in noted if any(path.exists() for path in self._files(one))]
+        self._told = {_word(one) for one in self._watched}
         self._begin()
 
     @property
@@ -83,6 +84,13 @@ class PaintingWatch:
         """Changes with everything that there is to show."""
         with self._lock:
             return " ".join(one.mark for one in self._watched)
+
+    def news(self) -> list[Watched]:
+        """What has something to say that nobody was told yet; each is given once, however soon it came."""
+        with self._lock:
+            news = [one for one in self._watched if one.said and _word(one) not in self._told]
+            self._told = {_word(one) for one in self._watched}
+            return news
 
     # --- what the user does -------------------------------------------------------------------------------
 
@@ -250,6 +258,10 @@ class PaintingWatch:
         if found is None or (asked and found.asked != asked):
             raise ProjectError("That painting is not waited for any more; reload the page to see how it stands.")
         return found
+
+
+def _word(one: Watched) -> tuple[str, int, str]:
+    return one.stem, one.taken, one.said
 
 
 def _of_json(value: dict[str, Any]) -> Watched:

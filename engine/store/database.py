@@ -22,6 +22,8 @@ from engine.store.documents import TABLE as PARTS
 from engine.store.documents import DocumentRows, unsqueeze
 
 DATABASE = "project.db"
+BEING_MADE = f".{DATABASE}.part-"
+"""How the file is called, with the number of its process behind, until a new project is whole."""
 BACKUPS = "backups"
 LAYOUT = 2
 RESTORE = "open a file of its backups folder by its path, or restore a copy of the folder"

@@ -26,6 +26,7 @@ from typing import Any
 from engine.document.project import Project
 from engine.errors import MediaError, ProjectError
 from engine.store.database import (
+    BEING_MADE,
     DATABASE,
     RESTORE,
     Transaction,
@@ -169,7 +170,7 @@ class Journal:
         """Starts a project in a new or empty folder."""
         if (folder / DATABASE).exists():
             raise ProjectError(f"{folder.name} holds a project already; choose another folder.")
-        part = folder / f".{DATABASE}.part-{os.getpid()}"
+        part = folder / f"{BEING_MADE}{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(create_database(part)) as db, db:
