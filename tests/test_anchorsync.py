@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,11 @@ from engine.backbones.bundled_beside import edges_of as learnt_edges
 from engine.backbones.bundled_model import PREFIXES, BundledConfig, BundledModel
 from engine.backbones.shelf import Backbones
 from engine.diffusion.attention import AttentionSite
-from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
+from engine.diffusion.backbone import Condition, DiffusionBackbone, OutOfMemory, Prediction, Text
+from engine.diffusion.memory import half_as_long
 from engine.diffusion.pairs import PairAttention, averaged, pairs
 from engine.errors import MethodError
-from engine.methods import method
+from engine.methods import anchorsync, method
 from engine.methods.anchorsync import Anchors, Editing, Interpolation, _between_texts, anchors_of, edit_anchors
 from engine.methods.anchorsync_guides import control_video, edges_of, flow_back
 from engine.methods.base import Context, Prepared, Segment, Shot
@@ -210,6 +212,10 @@ class Straight:
         return Prediction(x0, (z - (1 - level) * x0) / level)
 
 
+def pairs_of(sources: Tensor, ends: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.stack([sources[0], ends[0]]), torch.stack([sources[-1], ends[1]])
+
+
 def interpolation(model: Straight) -> Interpolation:
     text = Text("", (), (), torch.zeros(1, 1, 1))
     return Interpolation(model, (text, text), replace(CONFIG, video_steps=2), 0)  # type: ignore[arg-type]
@@ -219,7 +225,10 @@ def interpolation(model: Straight) -> Interpolation:
 def test_gaps_of_any_length_are_filled_by_halves_and_end_exactly(count: int) -> None:
     model = Straight()
     ends = torch.zeros(3, 16, 16), torch.ones(3, 16, 16)
-    made = interpolation(model).between(torch.zeros(count, 3, 16, 16), ends, tick)
+    sources = torch.linspace(0, 0.5, count)[:, None, None, None].expand(-1, 3, 16, 16)
+    both = interpolation(model).between(sources, pairs_of(sources, ends), tick)
+    made = both[:, 1]
+    assert torch.equal(both[:, 0], sources)  # this model's autoencoder loses nothing
     assert len(made) == count and torch.equal(made[0], ends[0]) and torch.equal(made[-1], ends[1])
     assert all(length <= model.max_frames for length in model.lengths)
     if count > 5:
@@ -230,7 +239,8 @@ def test_gaps_of_any_length_are_filled_by_halves_and_end_exactly(count: int) -> 
 def test_a_model_without_inputs_for_ends_is_refused() -> None:
     model = Straight(takes=("source",))
     with pytest.raises(MethodError, match="first and a last"):
-        interpolation(model).between(torch.zeros(4, 3, 16, 16), (torch.zeros(3, 16, 16), torch.ones(3, 16, 16)), tick)
+        sources = torch.zeros(4, 3, 16, 16)
+        interpolation(model).between(sources, pairs_of(sources, (sources[0], sources[1] + 1)), tick)
 
 
 @cache
@@ -270,7 +280,7 @@ def test_the_bundled_model_is_told_what_is_asked_for_once(edges: bool, monkeypat
     ends = clip[0].flip(0), clip[-1].flip(0)
     texts = _between_texts(model, Edit(instruction="make it new", target_prompt="a blue ball"))
     work = Interpolation(model, texts, replace(CONFIG, video_steps=2, edges=edges), 0)
-    made = work.between(clip, ends, tick)
+    made = work.between(clip, pairs_of(clip, ends), tick)[:, 1]
     assert made.shape == clip.shape and torch.equal(made[0], ends[0]) and torch.equal(made[-1], ends[1])
     assert {prompt for _, prompt in told} == {"[between] a blue ball", "[between]"}
     (condition,) = {condition for condition, _ in told}
@@ -300,6 +310,78 @@ def test_a_segment_is_filled_by_the_bundled_model(shot: Shot, tmp_path: Path) ->
     assert np.array_equal(rendered[4][outside], shot.frames.get(4)[outside])
 
 
+class Narrow(Straight):
+    """`Straight` with an autoencoder that loses detail, and memory for `room` frames at first."""
+
+    stride: tuple[int, int, int] = (1, 8, 8)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.room, self.told = 5, list[str]()
+        self.max_frames = 17
+
+    def warn(self, sentence: str) -> None:
+        self.told.append(sentence)
+
+    def decode(self, z: Tensor, frames: int) -> Tensor:
+        return super().decode(z, frames).mul(8).round().div(8)
+
+    def encode_text(self, prompt: str) -> Text:
+        return Text(prompt, (), (), torch.zeros(1, 1, 1))
+
+    def predict(self, z: Tensor, level: float, text: Text, condition: Condition) -> Prediction:
+        if z.shape[2] > self.room:
+            self.max_frames = half_as_long(self.max_frames, 1)
+            raise OutOfMemory("Too little memory for so many frames.")
+        return super().predict(z, level, text, condition)
+
+
+def drawn_by(shot: Shot, folder: Path, model: Narrow, takes: dict[int, np.ndarray], edges: list[int]) -> dict[int, np.ndarray]:
+    """All frames of segments between neighbouring `edges`, and the last edge's take."""
+    given = replace(context(folder), backbone=lambda name: model)  # type: ignore[arg-type, return-value]
+    held = replace(shot, take=lambda frame: takes[frame])
+    made: dict[int, np.ndarray] = {}
+    for index, (start, stop) in enumerate(pairwise(edges)):
+        segment = Segment(index, start, stop, start, stop, FrameRange(0, FRAMES))
+        config = replace(CONFIG, interpolation="straight", video_steps=1)
+        made.update(method("anchorsync").render(held, segment, Prepared("", config, {}), given))
+    return made
+
+
+def test_ends_are_exact_gaps_recursive_and_memory_may_be_short(
+    shot: Shot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anchorsync, "VIDEO_AREA", 48 * 64)
+    takes = {frame: 255 - shot.frames.get(frame) for frame in (0, 7, 9)}
+    model = Narrow()
+    made = drawn_by(shot, tmp_path / "a", model, takes, [0, 7, 9])
+    assert list(made) == list(range(9))
+    assert np.array_equal(made[0], takes[0]) and np.array_equal(made[7], takes[7])
+    assert model.max_frames == 5 and max(model.lengths) <= 5
+    assert model.lengths[::2] == [5, 3, 3, 3, 3]  # of 8 frames every second one and the last, then between them; of 3 all
+    assert len(model.told) == 2 and "windows" in model.told[0]
+
+
+def test_what_the_model_leaves_alone_keeps_the_sources_detail(
+    shot: Shot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its autoencoder loses of the source is no edit."""
+    monkeypatch.setattr(anchorsync, "VIDEO_AREA", 48 * 64)
+
+    class Idle(Narrow):
+        def predict(self, z: Tensor, level: float, text: Text, condition: Condition) -> Prediction:
+            x0 = self.clean
+            return Prediction(x0, (z - (1 - level) * x0) / level)
+
+        def encode(self, frames: Tensor) -> Tensor:
+            self.clean = super().encode(frames)
+            return self.clean
+
+    takes = {frame: shot.frames.get(frame) for frame in (0, 9)}
+    made = drawn_by(shot, tmp_path / "a", Idle(), takes, [0, 9])
+    assert all(np.array_equal(made[frame], shot.frames.get(frame)) for frame in made)
+
+
 # --- the method -------------------------------------------------------------------------------------------
 
 
@@ -309,13 +391,13 @@ def context(folder: Path) -> Context:
 
 
 def test_anchors_without_a_take_cut_the_shot_and_only_their_neighbours_depend_on_them(shot: Shot, tmp_path: Path) -> None:
-    anchorsync = method("anchorsync")
-    prepared = anchorsync.prepare(shot, CONFIG, context(tmp_path / "a"))
+    made = method("anchorsync")
+    prepared = made.prepare(shot, CONFIG, context(tmp_path / "a"))
     assert list(prepared.parts) == [3, 6] and prepared.digest == ""
-    again = anchorsync.prepare(shot, CONFIG, context(tmp_path / "a"))
+    again = made.prepare(shot, CONFIG, context(tmp_path / "a"))
     assert again.parts == prepared.parts
     segment = Segment(1, 3, 6, 3, 6, FrameRange(0, FRAMES))
-    rendered = dict(anchorsync.render(shot, segment, prepared, context(tmp_path / "a")))
+    rendered = dict(made.render(shot, segment, prepared, context(tmp_path / "a")))
     assert list(rendered) == [3, 4, 5]
     assert np.array_equal(rendered[3], np.load(prepared.value[3]))
 

@@ -14,13 +14,14 @@ the timeline count instead, where there are any that no take was approved on. ou
 keys and values side by side; first far pairs, then neighbours; a picture in several pairs takes their mean. our choice:
 structure is the state of one block in the middle, taken from the source at the same noise, for the first steps. our choice:
 approved anchors are held at their takes on every level, so the others follow them. our choice: a segment is interpolated by
-a model with inputs for both ends, by halves while it is longer than the model, or by motion propagation without any weights.
+a model with inputs for both ends, in ever smaller steps while it is longer than the model, or by motion propagation without
+any weights.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -34,6 +35,7 @@ from torch import Tensor
 from engine.composite import inside
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
 from engine.diffusion.instruct import Scales, area_of, branches, scales_of, weighed
+from engine.diffusion.memory import in_shorter_windows
 from engine.diffusion.pairs import PairAttention, averaged, pairs
 from engine.diffusion.pictures import fit, lay, working_size
 from engine.errors import MethodError
@@ -176,12 +178,14 @@ class Interpolation:
 
     @torch.no_grad()
     def between(self, sources: Tensor, ends: tuple[Tensor, Tensor], tick: Callable[[], None]) -> Tensor:
-        """(T, 3, H, W) in [−1, 1] from sources (T, 3, H, W) and the edited ends; the ends exact. By halves where T is longer
-        than the model takes: first the middle, then either side."""
+        """(T, 2, 3, H, W) in [−1, 1]: each source as the model's autoencoder shows it, and the frame made of it.
+
+        sources (T, 3, H, W); `ends` such pairs (2, 3, H, W) of the first and the last frame, which come out exactly. Where T is
+        longer than the model takes, frames at even distances are made first, then what lies between neighbours.
+        """
         count, longest = len(sources), self.model.max_frames
         if count > longest:
-            stride = -(-(count - 1) // (longest - 1))
-            coarse = sorted({*range(0, count, stride), count - 1})
+            coarse = _coarse(count, longest)
             known = self.between(sources[coarse], ends, tick)
             parts = []
             for k, (a, b) in enumerate(pairwise(coarse)):
@@ -193,7 +197,7 @@ class Interpolation:
     def _sampled(self, sources: Tensor, ends: tuple[Tensor, Tensor], tick: Callable[[], None]) -> Tensor:
         if len(sources) < 3:
             return torch.stack(ends)[: len(sources)]
-        condition = self._condition(sources, ends)
+        condition = self._condition(sources, (ends[0][1], ends[1][1]))
         clean = self.model.encode(sources)
         dice = torch.Generator().manual_seed(self.seed)
         z = torch.randn(clean.shape, generator=dice).to(clean)
@@ -205,7 +209,7 @@ class Interpolation:
             a, b = self.model.scales(following)
             x0, noise = free.x0 + scale * (said.x0 - free.x0), free.noise + scale * (said.noise - free.noise)
             z = a * x0 + b * noise
-        made = self.model.decode(z, len(sources)).cpu().clone()
+        made = torch.stack([self.model.decode(latents, len(sources)).cpu() for latents in (clean, z)], 1)
         made[0], made[-1] = ends
         return made
 
@@ -301,20 +305,32 @@ def _interpolated(shot: Shot, segment: Segment, config: Any, context: Context) -
     model = context.backbone(config.interpolation)
     check_ends(model)
     assert segment.left is not None and segment.right is not None
-    span = FrameRange(segment.start, segment.right + 1)
-    size = working_size(shot.size, area_of(model) if model.name in VIDEO_GUIDANCE else VIDEO_AREA, model.stride[1:])
-    sources = torch.cat([fit(frame[None], size) for frame in shot.frames.frames(span)])
-    ends = tuple(fit(shot.take(frame)[None], size)[0] for frame in (segment.left, segment.right))
-    texts = _between_texts(model, shot.edit)
-    work = Interpolation(model, texts, config, context.seed)
-    tick = context.ticks(_calls(len(span), model.max_frames) * config.video_steps + len(span))
-    made = work.between(sources, (ends[0], ends[1]), tick)
+    span = FrameRange(segment.left, segment.right + 1)
+
+    def work() -> Iterator[tuple[Tensor, Callable[[], None]]]:
+        tick = context.ticks(_calls(len(span), model.max_frames) * config.video_steps + len(span))
+        yield _between(model, shot, span, config, context, tick=tick), tick
+
+    made, tick = next(in_shorter_windows(model, work))
     numbers = FrameRange(segment.start, segment.stop)
-    for at, (frame, source) in enumerate(zip(numbers, shot.frames.frames(numbers), strict=True)):
+    for frame, source, (before, after) in zip(numbers, shot.frames.frames(numbers), made, strict=False):
         tick()
         # Only the change that the model made is laid over the source, which keeps its detail.
-        picture = shot.take(frame) if frame == segment.left else lay(source, sources[at], made[at])
+        picture = shot.take(frame) if frame == segment.left else lay(source, before, after)
         yield frame, picture if frame == segment.left else inside(source, picture, shot.region(frame))
+
+
+def _between(
+    model: DiffusionBackbone, shot: Shot, span: FrameRange, config: Any, context: Context, *, tick: Callable[[], None]
+) -> Tensor:
+    """`Interpolation.between` for a span that begins and ends at anchors."""
+    size = working_size(shot.size, area_of(model) if model.name in VIDEO_GUIDANCE else VIDEO_AREA, model.stride[1:])
+    sources = torch.cat([fit(frame[None], size) for frame in shot.frames.frames(span)])
+    first, last = (
+        torch.stack([sources[at - span.start], fit(shot.take(at)[None], size)[0]]) for at in (span.start, span.stop - 1)
+    )
+    work = Interpolation(model, _between_texts(model, shot.edit), config, context.seed)
+    return work.between(sources, (first, last), tick)
 
 
 def _between_texts(model: DiffusionBackbone, edit: Edit) -> tuple[Text, Text]:
@@ -323,10 +339,15 @@ def _between_texts(model: DiffusionBackbone, edit: Edit) -> tuple[Text, Text]:
     return model.encode_text(prompt), model.encode_text(prefix)
 
 
+def _coarse(count: int, longest: int) -> list[int]:
+    """The frames of `count` that are made first where a model takes `longest` of them: even, the first and the last among
+    them."""
+    return sorted({*range(0, count, -(-(count - 1) // (longest - 1))), count - 1})
+
+
 def _calls(count: int, longest: int) -> int:
     """How many times `Interpolation.between` samples."""
     if count <= longest:
         return int(count > 2)
-    stride = -(-(count - 1) // (longest - 1))
-    coarse = sorted({*range(0, count, stride), count - 1})
+    coarse = _coarse(count, longest)
     return _calls(len(coarse), longest) + sum(_calls(b - a + 1, longest) for a, b in pairwise(coarse))

@@ -29,7 +29,7 @@ from engine.errors import MediaError
 from engine.store.lock import FileLock
 from engine.store.processes import alive
 
-ENGINE_VERSION = 5
+ENGINE_VERSION = 6
 """Counts up when the same inputs would give other pixels; part of every content key."""
 
 SCRATCH = re.compile(r"(\d+)-")

@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--growth": {"metavar": "SIZES", "help": "also long clips: 480p,720p,1080p or some of them"},
     "--frames": {"type": int, "metavar": "N", "help": "frames of a drawn clip"},
     "--lengths": {"metavar": "N,N", "help": "frames of long clips, the shortest first"},
+    "--parts": {"metavar": "NAMES", "help": "only these parts, separated by commas"},
     "--minutes": {"type": float, "metavar": "N", "help": "how long the longest part takes"},
     "--mutants": {"type": int, "metavar": "N", "help": "how many damaged files"},
     "--ablation": {"action": "store_true", "help": "also with each part of the method switched off"},
@@ -73,7 +74,7 @@ BENCHES = {
     "long": Bench(
         "tests.bench.long",
         "VIA and AnchorSync part by part, and on long clips",
-        ("--scenes", "--seed", "--frames", "--lengths", "--quick"),
+        ("--scenes", "--seed", "--frames", "--lengths", "--parts", "--only", "--quick"),
     ),
     "marks": Bench(
         "tests.bench.marks",

@@ -64,8 +64,8 @@ def run_recipe(task: Task, anchors: list[int], executor: str = "serial") -> dict
         return json.loads(report.read_text("utf-8"))
 
 
-def run_command(command: list[str], scratch: str) -> None:
-    """Raises BenchError where it fails or does not end; scratch files go to `scratch`."""
+def run_command(command: list[str], scratch: str, within: float = RUN_WITHIN) -> None:
+    """Raises BenchError where it fails or does not end within so many seconds; scratch files go to `scratch`."""
     process = subprocess.Popen(
         command,
         env=environment(TMPDIR=scratch),
@@ -75,9 +75,9 @@ def run_command(command: list[str], scratch: str) -> None:
         start_new_session=True,
     )
     try:
-        _, said = process.communicate(timeout=RUN_WITHIN)
+        _, said = process.communicate(timeout=within)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"A run did not end within {RUN_WITHIN:.0f} s.") from error
+        raise BenchError(f"A run did not end within {within:.0f} s.") from error
     finally:
         end(process)
     if process.returncode != 0:

@@ -33,8 +33,8 @@ from engine.methods import method
 from engine.methods.base import TakeMaker
 from engine.methods.cards import AnchorSyncConfig, ViaConfig
 from engine.methods.via import ADAPTER
-from tests.bench.harness import Figure, Report, say
-from tests.bench.long_growth import GROWTH_FIGURES, LENGTHS, STEP_FIGURES, grow, reckon
+from tests.bench.harness import BenchError, Figure, Report, say
+from tests.bench.long_growth import GROWTH_FIGURES, LENGTHS, METHODS, STEP_FIGURES, grow, reckon
 from tests.bench.long_reuse import REUSE_FIGURES, reuse
 from tests.bench.long_scenes import Answer, Case, Measured, cases, context_of, mean, measured, picked, rendered, shot_of
 
@@ -75,6 +75,7 @@ VARIANTS = {
     "between_no_edges": _anchorsync(APART, interpolation="bundled", edges=False),
 }
 SHORT = {"per_frame": "per-frame editing", "via": "VIA", "anchorsync": "AnchorSync"}
+PARTS = ("variants", "reuse", "step", *(f"growth-{method}" for method in METHODS))
 JOIN = 1.1
 """The most that a join may stand out."""
 
@@ -126,21 +127,36 @@ def _root(case: Case, folder: Path, frame: int) -> np.ndarray:
 
 
 def run(report: Report, options: argparse.Namespace) -> None:
-    count, frames = options.scenes or SCENES, options.frames or FRAMES
-    several = cases(count, options.seed, frames)
-    kinds = ", ".join(case.edits.orders[0].kind for case in several)
-    report.note(f"{count} scenes of {frames} frames, seed {options.seed}: {kinds}.")
-    _variants(report, several)
-    reuse(report)
-    reckon(report)
-    lengths = [] if options.quick else [int(one) for one in (options.lengths or LENGTHS).split(",")]
-    grow(report, lengths, options.seed)
+    parts = _parts(options)
+    if "variants" in parts:
+        count, frames = options.scenes or SCENES, options.frames or FRAMES
+        several = cases(count, options.seed, frames)
+        kinds = ", ".join(case.edits.orders[0].kind for case in several)
+        report.note(f"{count} scenes of {frames} frames, seed {options.seed}: {kinds}.")
+        _variants(report, several, options.only.split(",") if options.only else list(VARIANTS))
+    if "reuse" in parts:
+        reuse(report)
+    if "step" in parts:
+        reckon(report)
+    lengths = [int(one) for one in (options.lengths or LENGTHS).split(",")]
+    if methods := [method for method in METHODS if f"growth-{method}" in parts]:
+        grow(report, lengths, options.seed, methods)
+    report.lack("This part was left out.")
 
 
-def _variants(report: Report, several: Sequence[Case]) -> None:
+def _parts(options: argparse.Namespace) -> list[str]:
+    """Which of PARTS to do. Raises BenchError for others, and for variants that there are not."""
+    asked = options.parts.split(",") if options.parts else [one for one in PARTS if not (options.quick and "growth" in one)]
+    for name, given, known in (("--parts", asked, PARTS), ("--only", options.only.split(",") if options.only else [], VARIANTS)):
+        if unknown := [one for one in given if one not in known]:
+            raise BenchError(f"{name} takes {', '.join(known)}, separated by commas; not {', '.join(unknown)}.")
+    return asked
+
+
+def _variants(report: Report, several: Sequence[Case], names: Sequence[str]) -> None:
     found: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as place:
-        for name, variant in VARIANTS.items():
+        for name, variant in ((name, VARIANTS[name]) for name in names):
             begun, got = time.process_time(), []
             try:
                 for number, case in enumerate(several):
@@ -151,10 +167,12 @@ def _variants(report: Report, several: Sequence[Case]) -> None:
             found[name] = one = mean(got)
             seconds = (time.process_time() - begun) / sum(map(len, several))
             _reached(report, name, one, seconds)
-    plain, via = found["per_frame"], found["via"]
-    report.reach("via_consistency_gain", plain.wobble / max(via.wobble, 1e-6))
-    report.reach("via_temporal_gain", plain.temporal_error / max(via.temporal_error, 1e-6))
-    report.reach("join_ratio", max(found[name].join_ratio for name in ("via", "anchorsync")))
+    if "per_frame" in found and "via" in found:
+        plain, via = found["per_frame"], found["via"]
+        report.reach("via_consistency_gain", plain.wobble / max(via.wobble, 1e-6))
+        report.reach("via_temporal_gain", plain.temporal_error / max(via.temporal_error, 1e-6))
+    if "via" in found and "anchorsync" in found:
+        report.reach("join_ratio", max(found[name].join_ratio for name in ("via", "anchorsync")))
 
 
 def _reached(report: Report, name: str, one: Measured, seconds: float) -> None:
