@@ -33,6 +33,7 @@ from engine import (
     find_clip,
     overview,
     points_to_follow,
+    shown_first,
     spans_to_carry,
 )
 
@@ -213,13 +214,14 @@ class Session:
         self._picked[frame] = key
 
     def picked_take(self, frame: int) -> str | None:
-        """The take that is shown on an anchor: the picked one, else the approved, else the newest; None without takes."""
+        """The take that is shown on an anchor: the picked one, else the approved, else the newest, or of several by a model the
+        one that fits best; None without takes."""
         anchor = self.editor.project.edit.anchor_at(frame)
-        if anchor is None or not anchor.takes:
+        first = shown_first(anchor) if anchor else None
+        if anchor is None or first is None:
             return None
         picked = self._picked.get(frame)
-        keys = [take.key for take in anchor.takes]
-        return picked if picked in keys else anchor.chosen or keys[-1]
+        return picked if any(take.key == picked for take in anchor.takes) else first.key
 
     # --- long work ----------------------------------------------------------------------------------------
 

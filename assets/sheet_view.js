@@ -25,11 +25,16 @@ export function agreementText({ left, right, score, psnr, seen, why, waits }) {
   return { short: String(score), words };
 }
 
+/** How well a take carries out what was asked, where the model that made it can say so; else "". */
+export function fitText({ fit }) {
+  return Number.isFinite(fit) ? `fits what was asked ${fit} of 100` : "";
+}
+
 /** What a screen reader says of a take. */
 export function takeText(anchor, index, { fresh = false, letter = "" } = {}) {
   const take = anchor.takes[index];
   const state = anchor.chosen === take.key ? (anchor.locked ? "approved and locked" : "approved") : "not approved";
-  const more = [fresh && "new", letter && `marked ${letter} to compare`].filter(Boolean);
+  const more = [fitText(take), fresh && "new", letter && `marked ${letter} to compare`].filter(Boolean);
   return [`Frame ${anchor.frame}, take ${index + 1} of ${anchor.takes.length}: ${take.label}`, state, ...more].join(", ");
 }
 
@@ -120,7 +125,9 @@ export class SheetView {
     const cell = make("button", { type: "button", class: "al-sheet-take", "data-frame": anchor.frame, "data-take": take.key, "data-index": index });
     const picture = make("img", { src: this.does.thumb(take.key), alt: "", loading: "lazy", draggable: "false" });
     const marks = make("span", { class: "al-sheet-marks" });
-    cell.append(make("span", { class: "al-sheet-number" }, String(index + 1)), picture, marks, make("span", { class: "al-sheet-label" }, take.label));
+    const label = make("span", { class: "al-sheet-label" }, take.label);
+    if (fitText(take)) label.append(make("i", { class: "al-sheet-fit", title: `${fitText(take)}, as the model's own picture and word encoder sees it` }, ` · ${take.fit}`));
+    cell.append(make("span", { class: "al-sheet-number" }, String(index + 1)), picture, marks, label);
     cell.addEventListener("click", () => this.does.pick(anchor.frame, take.key));
     cell.addEventListener("dblclick", () => this.does.use(anchor.frame, take.key));
     this.#dress(cell);

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from engine.media.probe import check_file
     from engine.methods import METHODS
     from engine.methods.base import Segment
-    from engine.models import MODELS, is_here
+    from engine.models import MODELS, is_here, models_here
     from engine.models.command import row_of as model_row
     from engine.models.desk import ModelDesk
     from engine.quality import Overview, overview
     from engine.rendering.choosing import choose_anchors
+    from engine.rendering.fits import shown_first
     from engine.rendering.material import Material
     from engine.rendering.render import dirty_segments, spans_to_carry
     from engine.rendering.segments import MaskSpan
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from engine.store.projects import Summary, copy_project, last_change, poster_of, summary_of
     from engine.store.workspace import sweep_parts
     from engine.tracking.choice import MASK_TRACKERS, POINT_TRACKERS
-    from engine.types import Edit
+    from engine.types import Edit, Take
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
 
 _HOME = {  # name -> module; module:other name there; module: for the module itself
@@ -76,6 +77,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "AnotherClip": "engine.store.clips",
     "BackupClock": "engine.store.backups",
     "Edit": "engine.types",
+    "Take": "engine.types",
     "Certificate": "engine.review.certificate",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
@@ -100,6 +102,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "Review": "engine.review.problems",
     "Segment": "engine.methods.base",
     "Summary": "engine.store.projects",
+    "shown_first": "engine.rendering.fits",
     "Viewer": "engine.viewing",
     "acts": "engine.document.acts:",
     "box_of_words": "engine.segmentation.remote",
@@ -130,6 +133,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "import_project": "engine.interchange.project_zip",
     "in_one_shot": "engine.sheet",
     "is_here": "engine.models",
+    "models_here": "engine.models",
     "is_smaller": "engine.instant.proxy",
     "is_zip": "engine.interchange.project_zip",
     "last_change": "engine.store.projects",
@@ -197,6 +201,7 @@ __all__ = [
     "Review",
     "Segment",
     "Summary",
+    "Take",
     "Viewer",
     "acts",
     "audition_picture",
@@ -235,6 +240,7 @@ __all__ = [
     "limit_cache",
     "mask_png",
     "model_row",
+    "models_here",
     "overview",
     "picture_fields",
     "point_acts",
@@ -247,6 +253,7 @@ __all__ = [
     "report_page",
     "review_of",
     "segmenter_names",
+    "shown_first",
     "sound_file",
     "spans_to_carry",
     "summary_of",

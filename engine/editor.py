@@ -101,13 +101,13 @@ class Editor(Marking):
             return self._add_take(frame, image, Take("", "painted", "Painted"))
 
     def method_takes(self, frame: FrameIndex, made: list[dict[str, Any]], edit: int | None = None) -> Project:
-        """Takes that a method made in another process: their pictures are stored; `made` says key, label, seed and config.
+        """Takes that a method made in another process: their pictures are stored; `made` says key, label, seed, config and fit.
         They belong to `edit`, or to the edit that is worked on."""
         with self._lock:
             worked_on = self.project.selected
             project = self.project if edit is None else self.project.on_edit(edit)
             for one in made:
-                take = Take(one["key"], one.get("source", "method"), one["label"], one["seed"], one["config"])
+                take = Take(one["key"], one.get("source", "method"), one["label"], one["seed"], one["config"], one.get("fit"))
                 project = acts.add_take(project, frame=one.get("frame", frame), take=take)
             return self.commit(replace(project, selected=worked_on), f"Takes on frame {frame}", place=frame)
 

@@ -18,7 +18,8 @@ QUALITY = 82
 
 
 def contact_sheet(material: Material) -> dict[str, Any]:
-    """`anchors`: frame, chosen, locked and takes (key, label, how it was made, why it cannot be made again or ""), by frame.
+    """`anchors`: frame, chosen, locked and takes (key, label, how it was made, why it cannot be made again or "",
+    fit 0–100 or None), by frame.
     `pairs` of neighbouring approved anchors: left, right, score 0–100 or None, psnr in dB, seen 0–1, and in words where there is
     no score: `why` for good, or what it `waits` for; `open`: nothing keeps them from being compared now."""
     anchors = [
@@ -27,7 +28,13 @@ def contact_sheet(material: Material) -> dict[str, Any]:
             "chosen": anchor.chosen,
             "locked": anchor.locked,
             "takes": [
-                {"key": take.key, "label": take.label or take.source, "how": how_made(take), "again": why_not_again(take)}
+                {
+                    "key": take.key,
+                    "label": take.label or take.source,
+                    "how": how_made(take),
+                    "again": why_not_again(take),
+                    "fit": None if take.fit is None else round(100 * take.fit),
+                }
                 for take in anchor.takes
             ],
         }

@@ -187,6 +187,8 @@ class Take:
     label: str = ""
     seed: int = 0
     config: dict[str, Any] = field(default_factory=dict)
+    fit: float | None = None
+    """How well it carries out what was asked, 0–1, as the model that made it can say (engine/diffusion/judging.py); else None."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -12,7 +12,7 @@ from app.panels import fields
 from app.panels.base import Panel
 from app.panels.empty import how_to_anchor
 from app.session import Session
-from engine import EFFECTS, OutsideRegion, ProjectError, choose_anchors, read_image
+from engine import EFFECTS, OutsideRegion, ProjectError, Take, choose_anchors, read_image
 
 STRIP_SCRIPT = """
 /* events: 'pick' */
@@ -99,9 +99,16 @@ def _strip(session: Session, frame: int) -> str:
         cells.append(
             f'<button type="button" class="al-take" data-take="{take.key}" data-state="{state}" aria-pressed="{pressed}">'
             f'<img src="/api/projects/{session.id}/object/{take.key}.png" alt="" loading="lazy">'
-            f"<span>{label}{' ✓' if state else ''}</span></button>"
+            f"<span>{label}{' ✓' if state else ''}</span>{_fit(take)}</button>"
         )
     return f'<div class="al-takes">{"".join(cells)}</div>'
+
+
+def _fit(take: Take) -> str:
+    if take.fit is None:
+        return ""
+    words = f"Fits what was asked: {100 * take.fit:.0f} of 100, as the model's own picture and word encoder sees it"
+    return f'<i class="al-fit" role="img" title="{words}" aria-label="{words}">{100 * take.fit:.0f}</i>'
 
 
 # --- what the buttons do ----------------------------------------------------------------------------------

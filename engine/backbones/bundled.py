@@ -19,9 +19,11 @@ from engine.backbones.hooks import Hooks
 from engine.backbones.wan_attention import WanHooks
 from engine.diffusion.backbone import Condition, Prediction, Text
 from engine.diffusion.flow import from_clean, shifted_levels
+from engine.diffusion.judging import directional
 from engine.diffusion.pictures import working_size
 from engine.errors import MethodError
-from engine.world.words import BACKGROUND_RGB
+from engine.world.asking import asked
+from engine.world.words import BACKGROUND_RGB, BACKGROUNDS
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "bundled"
 SHIFT = 5.0
@@ -116,6 +118,24 @@ class Bundled(Hooks):
         if self.encoder is None:
             raise MethodError("The bundled model came without its image encoder; fetch the project again.")
         return self.encoder.tokens(picture[None].to(self.device))
+
+    @torch.no_grad()
+    def fit(self, before: Tensor, after: Tensor, instruction: str, prompts: tuple[str, str]) -> float | None:
+        """See `engine/diffusion/judging.py`; None also where no encoder was shipped."""
+        pair = prompts if all(prompts) else asked(instruction)
+        if self.encoder is None or pair is None:
+            return None
+        pictures = self.encoder.pictures(torch.stack([before, after]).to(self.device))
+        captions = self.encoder.captions(list(pair if all(prompts) else self._on_ground(pictures[0], *pair)))
+        return directional(pictures[0], pictures[1], captions[0], captions[1])
+
+    def _on_ground(self, picture: Tensor, was: str, shall: str) -> tuple[str, str]:
+        """Both as whole captions, on the ground that the picture shows."""
+        assert self.encoder is not None
+        grounds = [f"{was or shall} on {ground}" if not shall.startswith("on ") else f"on {ground}" for ground in BACKGROUNDS]
+        ground = BACKGROUNDS[int((self.encoder.captions(grounds) @ picture).argmax())]
+        after = shall if shall.startswith("on ") else f"{shall} on {ground}"
+        return f"{was} on {ground}".strip(), after.strip()
 
     @torch.no_grad()
     def purpose(self, frames: Tensor) -> str:

@@ -49,7 +49,7 @@ def check_document(project: Project) -> None:
     for anchor in (anchor for edit in project.edits for anchor in edit.anchors):
         check_frame(project, anchor.frame)
         _check_keys(*(take.key for take in anchor.takes), anchor.chosen, anchor.region)
-        if not all(isinstance(take.label, str) and isinstance(take.config, dict) for take in anchor.takes):
+        if not all(isinstance(take.label, str) and isinstance(take.config, dict) and _is_fit(take.fit) for take in anchor.takes):
             raise ProjectError(f"A take of anchor {anchor.frame} is not what it must be.")
     _check_edits(project)
     for change in (change for edit in project.edits for change in edit.tokens):
@@ -58,6 +58,10 @@ def check_document(project: Project) -> None:
         inside(project, change.x, change.y)
         if not isfinite(change.dx) or not isfinite(change.dy):
             raise ProjectError(f"A change of an anchor token on frame {change.frame} is not what it must be.")
+
+
+def _is_fit(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1)
 
 
 def _check_edits(project: Project) -> None:

@@ -258,7 +258,11 @@ def keyframe_from(value: dict[str, Any], strokes: Iterable[Stroke]) -> Keyframe:
 
 
 def anchor_json(anchor: Anchor) -> dict[str, Any]:
-    return asdict(anchor)
+    value = asdict(anchor)
+    for take in value["takes"]:
+        if take["fit"] is None:
+            del take["fit"]
+    return value
 
 
 def anchor_from(value: dict[str, Any]) -> Anchor:

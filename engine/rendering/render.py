@@ -30,6 +30,7 @@ from engine.progress import Progress, Step
 from engine.rendering.anchoring import locked
 from engine.rendering.before_after import beside_frames, canvas_of, wipe_frames
 from engine.rendering.executors import Executor, SegmentTask, SerialExecutor
+from engine.rendering.fits import fit_of
 from engine.rendering.masters import exported_frames
 from engine.rendering.material import Material
 from engine.rendering.noting import noted_of_frame
@@ -308,10 +309,12 @@ def make_takes(
             step = progress.part("Making a take", TAKING)
             context = replace(context_of(material, shot.span, scratch, step, warnings), seed=seed)
             image = maker.take(shot, frame, chosen.Config(**edit.config), context)
-        key = material.objects.put(encode_png(inside(material.picture(frame), image, region)))
+        before = material.picture(frame)
+        image = inside(before, image, region)
         told = {text: getattr(edit, text) for text in chosen.texts if getattr(edit, text)}
-        label = f"{edit.method} {seed}"
-        made.append({"key": key, "label": label, "seed": seed, "config": {"method": edit.method, **told, **edit.config}})
+        one = {"key": material.objects.put(encode_png(image)), "label": f"{edit.method} {seed}", "seed": seed}
+        fit = fit_of(chosen, edit, context, (before, image))
+        made.append({**one, "config": {"method": edit.method, **told, **edit.config}, "fit": fit})
     return made, warnings
 
 

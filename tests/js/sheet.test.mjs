@@ -43,5 +43,7 @@ test("agreement in a number and in words", () => {
 test("a take says its number, its state and its marks", () => {
   const anchor = { ...view.anchors[2], chosen: "c", locked: true };
   assert.equal(takeText(anchor, 0, { fresh: true }), "Frame 8, take 1 of 2: b, not approved, new");
+  const ranked = { ...anchor, takes: [{ ...anchor.takes[0], fit: 73 }, anchor.takes[1]] };
+  assert.equal(takeText(ranked, 0), "Frame 8, take 1 of 2: b, not approved, fits what was asked 73 of 100");
   assert.equal(takeText(anchor, 1, { letter: "A" }), "Frame 8, take 2 of 2: c, approved and locked, marked A to compare");
 });
