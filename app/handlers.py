@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.given import NEVER, Given, Sparing
 from app.panels.base import Panel
 from app.panels.propagate import card_of
 from app.session import Session
@@ -35,6 +36,9 @@ class Handlers:
         self.frame = gr.Number(0, visible="hidden")
         self.timer = gr.Timer(0.5, active=False)
         self.seen = gr.State("")
+        self.given = gr.State(Given())
+        self.echo = gr.Number(NEVER, visible="hidden", elem_id="given")
+        self._sparing = Sparing()
         self.fill: list[Any] = []
         self.filled: Callable[[Session], list[Any]] = lambda session: []
         """Controls that are filled from the document when a project is opened, and what they are filled with."""
@@ -43,7 +47,8 @@ class Handlers:
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.state, self.canvas, *self.dock, *(output for panel in self.panels for output in panel.outputs)]
+        """Whoever writes one of them besides the events below writes NEVER to `echo` as well."""
+        return [self.echo, self.state, self.canvas, *self.dock, *(output for panel in self.panels for output in panel.outputs)]
 
     @property
     def dock(self) -> list[Any]:
@@ -53,12 +58,17 @@ class Handlers:
         """Everything the panels show, from the document and the files as they are now."""
         value = {"project": session.id, "rev": session.editor.rev, "cmd": command}
         shown = [update for panel in self.panels for update in panel.show(session, frame)]
-        return [session.id, value, *self.show_dock(session), *shown]
+        return [NEVER, session.id, value, *self.show_dock(session), *shown]
 
     def show_dock(self, session: Session) -> list[Any]:
         job = session.job
         active = job is not None and job.active
-        return [card_of(job), gr.update(interactive=active), gr.Timer(active=active), _mark(session)]
+        return [card_of(job), gr.update(interactive=active), gr.update(active=active), _mark(session)]
+
+    def spared(self, given: Given, echo: float | None, fresh: list[Any]) -> list[Any]:
+        """What `refresh` says, without what the page has."""
+        number, told = self._sparing.spare(given, echo, fresh[1:])
+        return [number, *told]
 
     # --- events -------------------------------------------------------------------------------------------
 
@@ -83,19 +93,21 @@ class Handlers:
         )
 
     def on_canvas(self, event: Any, work: Work | None = None, inputs: Sequence[Any] = ()) -> None:
-        """The canvas did something by itself; the panels follow. Its event carries the frame."""
+        """The canvas did something by itself; the panels follow. Its event carries the frame. Where there is no work to do,
+        only what changes is given."""
 
-        def handle(data: gr.EventData, identity: str, *values: Any) -> list[Any]:
+        def handle(data: gr.EventData, identity: str, given: Given, echo: float, *values: Any) -> list[Any]:
             def do() -> list[Any]:
                 session = self.store.get(identity)
                 frame = int((data._data or {}).get("frame", 0))
                 if work is not None:
                     work(session, frame, *values)
-                return self.refresh(session, frame)
+                    return self.refresh(session, frame)
+                return self.spared(given, echo, self.refresh(session, frame))
 
             return said(do)
 
-        event(handle, [self.state, *inputs], self.outputs, trigger_mode="always_last", **endpoint())
+        event(handle, [self.state, self.given, self.echo, *inputs], self.outputs, trigger_mode="always_last", **endpoint())
 
     def on_pick(self, event: Any, work: Callable[[Session, int, dict[str, Any]], Session | None], command: Any = None) -> Any:
         """A click inside a panel's own HTML; its data goes to `work`. Returns what more can be chained to."""
@@ -113,17 +125,20 @@ class Handlers:
     def on_tick(self) -> None:
         """While a job runs: the card; once it changes its state, everything."""
 
-        def handle(identity: str, frame: float, seen: str) -> list[Any]:
+        def handle(identity: str, frame: float, seen: str, given: Given, echo: float) -> list[Any]:
             def do() -> list[Any]:
                 session = self.store.get(identity)
                 if _mark(session) != seen:
                     return self.refresh(session, int(frame or 0))
-                rest = len(self.outputs) - 2 - len(self.dock)
-                return [gr.skip(), gr.skip(), *self.show_dock(session), *([gr.skip()] * rest)]
+                before = self.outputs.index(self.job)
+                shown = [gr.skip()] * len(self.outputs)
+                shown[before : before + len(self.dock)] = self.show_dock(session)
+                return self.spared(given, echo, shown)
 
             return said(do)
 
-        self.timer.tick(handle, [self.state, self.frame, self.seen], self.outputs, js=WITH_FRAME, **endpoint())
+        asked = [self.state, self.frame, self.seen, self.given, self.echo]
+        self.timer.tick(handle, asked, self.outputs, js=WITH_FRAME, **endpoint())
 
 
 def endpoint(name: str = "", show_progress: str = "hidden") -> dict[str, Any]:

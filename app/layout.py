@@ -15,6 +15,7 @@ import gradio as gr
 from app.canvas import EditorCanvas, Timeline
 from app.controls import listed
 from app.endpoints import add_endpoints
+from app.given import NEVER, Page
 from app.handlers import Handlers, endpoint, said
 from app.panels import (
     anchors,
@@ -49,7 +50,7 @@ REMEMBER = """(value) => {
 
 def build_page(store: SessionStore, first: Session | None) -> gr.Blocks:
     """The whole page over a store of sessions; `first` opens where the address names no project (None: each user's own)."""
-    with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Page(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         with gr.Row(elem_id="top"):
             gr.HTML(f"<b>{TITLE}</b>", elem_id="brand")
             setup = gr.HTML(elem_id="setup")
@@ -218,10 +219,10 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], of_segmen
         on.on(event, try_now, asked).then(None, js="() => { window.anchorline?.audition.open(); }", **endpoint())
     segment_method.wire(on, of_segment, asked, chosen)
 
-    def forecast(identity: str, name: str) -> str:
-        return said(lambda: propagate.plan_by(on.store.get(identity), name))
+    def forecast(identity: str, name: str) -> list[Any]:
+        return [said(lambda: propagate.plan_by(on.store.get(identity), name)), NEVER]
 
-    run["chosen"].input(forecast, [on.state, run["chosen"]], run["plan"], **endpoint())
+    run["chosen"].input(forecast, [on.state, run["chosen"]], [run["plan"], on.echo], **endpoint())
     on.on(run["proxy"].click, proxy_now, asked, name="preview_first", command={"mode": "edited"})
     on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})
     on.on_canvas(on.canvas.run, propagate_now, asked)

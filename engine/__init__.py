@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from engine.models.desk import ModelDesk
     from engine.quality import Overview, overview
     from engine.rendering.choosing import choose_anchors
-    from engine.rendering.fits import shown_first
     from engine.rendering.material import Material
     from engine.rendering.render import dirty_segments, spans_to_carry
     from engine.rendering.segments import MaskSpan
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
     from engine.store.projects import Summary, copy_project, last_change, poster_of, summary_of
     from engine.store.workspace import sweep_parts
     from engine.tracking.choice import MASK_TRACKERS, POINT_TRACKERS
-    from engine.types import Edit, Take
+    from engine.types import Edit
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
 
 _HOME = {  # name -> module; module:other name there; module: for the module itself
@@ -77,7 +76,6 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "AnotherClip": "engine.store.clips",
     "BackupClock": "engine.store.backups",
     "Edit": "engine.types",
-    "Take": "engine.types",
     "Certificate": "engine.review.certificate",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
@@ -102,7 +100,6 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "Review": "engine.review.problems",
     "Segment": "engine.methods.base",
     "Summary": "engine.store.projects",
-    "shown_first": "engine.rendering.fits",
     "Viewer": "engine.viewing",
     "acts": "engine.document.acts:",
     "box_of_words": "engine.segmentation.remote",
@@ -201,7 +198,6 @@ __all__ = [
     "Review",
     "Segment",
     "Summary",
-    "Take",
     "Viewer",
     "acts",
     "audition_picture",
@@ -253,7 +249,6 @@ __all__ = [
     "report_page",
     "review_of",
     "segmenter_names",
-    "shown_first",
     "sound_file",
     "spans_to_carry",
     "summary_of",

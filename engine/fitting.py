@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 
 from engine.methods import METHODS
-from engine.models import MODELS, is_here
+from engine.models import MODELS, models_here
 
 OURS = {"bundled": "Bundled model", "analytic": "Analytic model (drawn world, no weights)", "motion": "Motion propagation"}
 """Choices that need nothing from the hub."""
@@ -73,21 +73,21 @@ class Fitting:
 
 def fittings(free: int | None = None) -> list[Fitting]:
     """All methods, those that can run here first; `free`: bytes that the device has free, None where nobody has looked."""
-    found = [_fitting(name, free) for name in METHODS]
+    here, has_torch = models_here(), find_spec("torch") is not None
+    found = [_fitting(name, here, free, has_torch) for name in METHODS]
     return sorted(found, key=lambda one: not one.ready)
 
 
-def _fitting(name: str, free: int | None) -> Fitting:
+def _fitting(name: str, here: set[str], free: int | None, has_torch: bool) -> Fitting:
     card = METHODS[name]
     options = [
-        _option(field.name, value, free)
+        _option(field.name, value, here, free)
         for field in fields(card.Config)
         if names_models(choices := field.metadata.get("choices", ()))
         for value in choices
     ]
     ranked = sorted(options, key=lambda one: (not one.ready, one.fits is False, one.memory))
-    needs_torch = bool(options) and find_spec("torch") is None
-    return Fitting(name, card.title, tuple(ranked), "torch" if needs_torch else "")
+    return Fitting(name, card.title, tuple(ranked), "torch" if options and not has_torch else "")
 
 
 def names_models(choices: Iterable[str]) -> bool:
@@ -95,10 +95,10 @@ def names_models(choices: Iterable[str]) -> bool:
     return any(value in MODELS or value == "bundled" for value in choices)
 
 
-def _option(field: str, value: str, free: int | None) -> Option:
+def _option(field: str, value: str, here: set[str], free: int | None) -> Option:
     if value not in MODELS:
         return Option(field, value, OURS.get(value, value), (), 0.0, None)
     model = MODELS[value]
-    missing = tuple(name for name in (value, *model.needs) if not is_here(name))
+    missing = tuple(name for name in (value, *model.needs) if name not in here)
     memory = model.memory * 1e9
     return Option(field, value, model.title, missing, memory, None if free is None else memory <= free)

@@ -13,7 +13,7 @@ from engine import METHODS, MODELS, Fitting, Option, fitting, fittings
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANCHORLINE_HOME", str(tmp_path))
-    monkeypatch.setattr(fitting, "is_here", lambda name: name == "wan2.1-1.3b")
+    monkeypatch.setattr(fitting, "models_here", lambda: {"wan2.1-1.3b"})
 
 
 def by_name(free: int | None = None) -> dict[str, Fitting]:

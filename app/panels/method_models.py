@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.given import NEVER
 from app.handlers import Handlers, endpoint, said
 from app.panels import models
 from app.panels.base import Panel
@@ -70,12 +71,12 @@ def _places(controls: dict[str, list[Any]]) -> list[tuple[str, str, Any]]:
 def wire(on: Handlers, parts: dict[str, Any]) -> None:
     """Fetching with progress; opening the list looks what the device has free."""
     store = on.store
-    told = [parts["rows"], parts["errand"], parts["stop"], parts["timer"]]
+    told = [parts["rows"], parts["errand"], parts["stop"], parts["timer"], on.echo]
 
     def now() -> list[Any]:
         text, runs = models.errand_of(store)
         found = rows_of(fittings(store.free_memory), _fetching(store))
-        return [found, text, gr.update(visible=runs), gr.Timer(active=runs)]
+        return [found, text, gr.update(visible=runs), gr.update(active=runs), NEVER]
 
     def begin(data: gr.EventData) -> list[Any]:
         said(lambda: models.begin(store, "fetch", str((data._data or {}).get("model", "")), False))

@@ -10,7 +10,7 @@ import gradio as gr
 from app.panels.base import Panel
 from app.session import Session
 from app.store import SessionStore
-from engine import MASK_TRACKERS, MODELS, POINT_TRACKERS, SEGMENTERS_BY_MODELS, acts, choose_device, is_here, model_row
+from engine import MASK_TRACKERS, MODELS, POINT_TRACKERS, SEGMENTERS_BY_MODELS, acts, choose_device, model_row, models_here
 
 OURS = ("without weights", "auto")
 BEST = ("the best there is", "")
@@ -18,10 +18,11 @@ BEST = ("the best there is", "")
 
 def build(store: SessionStore) -> Panel:
     """Choices, then the list of models with fetch and check."""
+    here = models_here()
     with gr.Accordion("Models and device", open=False, elem_id="models-panel") as panel:
-        clicks = gr.Dropdown(_choices(SEGMENTERS_BY_MODELS), label="Masks from clicks", elem_id="clicks-by")
-        masks = gr.Dropdown(_choices(MASK_TRACKERS), label="Masks carried", elem_id="masks-by")
-        points = gr.Dropdown(_choices(POINT_TRACKERS), label="Points followed", elem_id="points-by")
+        clicks = gr.Dropdown(_choices(SEGMENTERS_BY_MODELS, here), label="Masks from clicks", elem_id="clicks-by")
+        masks = gr.Dropdown(_choices(MASK_TRACKERS, here), label="Masks carried", elem_id="masks-by")
+        points = gr.Dropdown(_choices(POINT_TRACKERS, here), label="Points followed", elem_id="points-by")
         device = gr.Dropdown([BEST], value="", label="Device", elem_id="device")
         need = gr.HTML(elem_id="memory")
         first = next(iter(MODELS))
@@ -36,11 +37,11 @@ def build(store: SessionStore) -> Panel:
     timer = gr.Timer(1.0, active=False)
 
     def show(session: Session, frame: int) -> list[Any]:
-        project = session.editor.project
+        project, here = session.editor.project, models_here()
         return [
-            gr.update(choices=_choices(SEGMENTERS_BY_MODELS), value=session.editor.segmenter_name),
-            gr.update(choices=_choices(MASK_TRACKERS), value=project.masks_by),
-            gr.update(choices=_choices(POINT_TRACKERS), value=project.points_by),
+            gr.update(choices=_choices(SEGMENTERS_BY_MODELS, here), value=session.editor.segmenter_name),
+            gr.update(choices=_choices(MASK_TRACKERS, here), value=project.masks_by),
+            gr.update(choices=_choices(POINT_TRACKERS, here), value=project.points_by),
             gr.update(
                 choices=[BEST, *((f"{one['title']} ({one['name']})", one["name"]) for one in store.devices)], value=store.device
             ),
@@ -54,9 +55,9 @@ def build(store: SessionStore) -> Panel:
     return Panel(outputs, show, {**parts, **more})
 
 
-def _choices(names: Any) -> list[tuple[str, str]]:
+def _choices(names: Any, here: set[str]) -> list[tuple[str, str]]:
     """Ours first; a model that is not here says so."""
-    return [OURS, *((MODELS[name].title + ("" if is_here(name) else " – not fetched"), name) for name in names)]
+    return [OURS, *((MODELS[name].title + ("" if name in here else " – not fetched"), name) for name in names)]
 
 
 def facts_of(name: str) -> str:

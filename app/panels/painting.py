@@ -46,7 +46,7 @@ def build() -> Panel:
     seen = gr.State("")  # what this page shows
 
     def show(session: Session, frame: int) -> list[Any]:
-        return [_lines(session), gr.Timer(active=bool(session.painting.watched))]
+        return [_lines(session), gr.update(active=bool(session.painting.watched))]
 
     return Panel([lines, timer], show, {"send": send, "lines": lines, "timer": timer, "seen": seen})
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from engine.errors import MethodError
 from engine.models.catalogue import MODELS, Model
-from engine.models.store import digest_of, folder_of, is_here
+from engine.models.store import digest_of, folder_of, is_here, models_here
 
-__all__ = ["MODELS", "Model", "digest_of", "folder_of", "is_here", "model"]
+__all__ = ["MODELS", "Model", "digest_of", "folder_of", "is_here", "model", "models_here"]
 
 
 def model(name: str) -> Model:

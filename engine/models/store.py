@@ -104,6 +104,15 @@ def is_here(name: str) -> bool:
     return record is not None and next(missing_parts(MODELS[name], record), None) is None
 
 
+def models_here() -> set[str]:
+    """The names of all models that are here; costs one look at the folder of records where few were fetched."""
+    try:
+        recorded = {file.removesuffix(".json") for file in os.listdir(home())}
+    except OSError:
+        return set()  # nothing was ever fetched
+    return {name for name in MODELS if name in recorded and is_here(name)}
+
+
 def folder_of(name: str) -> Path:
     """The folder of a model's files. Raises MethodError where the model is not here; the sentence says how to get it."""
     model = MODELS[name]

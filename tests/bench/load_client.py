@@ -35,12 +35,16 @@ class Page:
     def __init__(self, config: dict[str, Any]) -> None:
         kinds = {one["id"]: one.get("props", {}).get("elem_id") for one in config["components"]}
         self.load, self.moved = -1, -1
+        self.asked: list[bool] = []
+        """For each input of the event of another frame: whether it is the number that the page says back."""
         for one in config["dependencies"]:
             for target, event in one["targets"]:
                 if event == "load" and len(one["outputs"]) > 10:
                     self.load = one["id"]
                 if event == "frame" and kinds.get(target) == "canvas":
                     self.moved = one["id"]
+                    self.asked = [kinds.get(given) == "given" for given in one["inputs"]]
+                    self.told = [kinds.get(given) for given in one["outputs"]].index("given")
         if min(self.load, self.moved) < 0:
             raise ValueError("the page has no such events")
 
@@ -54,6 +58,7 @@ class Client:
         self.lot = random.Random(seed)
         self.session = f"load{seed}x{self.lot.randrange(10**9)}"
         self.frames = 1
+        self.echo = 0
         self.heart: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -111,9 +116,8 @@ class Client:
     async def event(self, kind: str, number: int, data: dict[str, Any] | None = None) -> None:
         """One of the page's events through Gradio's queue, until its outcome is there. Raises ValueError when it failed."""
         started = time.monotonic()
-        body = {"data": [None], "fn_index": number, "session_hash": self.session, "event_data": data, "trigger_id": None}
-        if number == self.page.load:
-            body["data"] = []
+        given = [] if number == self.page.load else [self.echo if echo else None for echo in self.page.asked]
+        body = {"data": given, "fn_index": number, "session_hash": self.session, "event_data": data, "trigger_id": None}
         joined = await self.http.post(f"{GRADIO}/queue/join", params={"project": self.project}, json=body)
         joined.raise_for_status()
         wanted = joined.json()["event_id"]
@@ -124,6 +128,7 @@ class Client:
                 if said.get("msg") == "process_completed" and said.get("event_id") == wanted:
                     if not said.get("success"):
                         raise ValueError(f"the event failed: {str(said.get('output'))[:100]}")
+                    self.echo = said["output"]["data"][self.page.told]
                     self.times.take(kind, started)
                 if said.get("msg") == "close_stream":
                     return
