@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,14 +16,17 @@ from torch import Tensor
 from app.panels.anchors import _fit
 from engine.backbones import backbone
 from engine.backbones.bundled import Bundled
+from engine.commands import recipe_edits
 from engine.diffusion.judging import Judge, directional
 from engine.document import acts
 from engine.document.foreign import check_document
 from engine.document.project import from_json, to_json
 from engine.editor import Editor
 from engine.errors import ProjectError
+from engine.media.images import encode_png
 from engine.progress import Progress
 from engine.rendering.fits import shown_first
+from engine.rendering.material import Material
 from engine.rendering.render import make_takes, prepare_clip
 from engine.sample_world import draw_world_sample
 from engine.sheet import contact_sheet
@@ -30,7 +35,9 @@ from engine.world.asking import asked
 from engine.world.draw import draw
 from engine.world.edits import edits
 from engine.world.scene import sample
+from tests.recipes import clip_in
 from tests.test_journal import blank
+from tests.test_recipe import play
 
 
 @cache
@@ -149,3 +156,22 @@ def test_takes_of_a_method_are_ranked(editor: Editor) -> None:
     assert [one.fit for one in takes] == [row["fit"] for row in made]
     shown = contact_sheet(editor.material)["anchors"][0]["takes"]
     assert [one["fit"] for one in shown] == [round(100 * row["fit"]) for row in made]
+
+
+def test_of_several_takes_a_recipe_approves_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(material: Material, frame: int, seeds: range, progress: Progress) -> tuple[list[dict[str, Any]], list[str]]:
+        fits = dict(zip(seeds, (0.2, 0.9, None, 0.4), strict=True))
+        picture = material.picture(frame)
+        rows = [(material.objects.put(encode_png(np.roll(picture, 8 * seed, 1))), seed) for seed in seeds]
+        return [{"key": key, "label": f"via {s}", "seed": s, "config": {"method": "via"}, "fit": fits[s]} for key, s in rows], []
+
+    monkeypatch.setattr(recipe_edits, "make_takes", made)
+    clip_in(tmp_path, 3)
+    said = {"method": "via", "instruction": "make the ball blue", "subjects": []}
+    anchors = [{"frame": 1, "take": "preview", "takes": 4, "seed": 5}]
+    editor, _ = play(tmp_path, {"clip": "in.mp4", "edit": said, "anchors": anchors})
+    try:
+        (anchor,) = editor.project.edit.anchors
+        assert [one.seed for one in anchor.takes] == [5, 6, 7, 8] and anchor.take is not None and anchor.take.fit == 0.9
+    finally:
+        editor.close()

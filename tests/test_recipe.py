@@ -120,6 +120,8 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"range": [0, 12], "anchors": [{"frame": 12, "effect": EFFECT}]}, ("anchors[0]", "12", "0 to 11")),
     ({"anchors": [{"frame": 0, "take": "preview"}]}, ("anchors[0]", "preview", "Motion propagation")),
     ({"anchors": [{"frame": 0, "take": "other"}]}, ("anchors[0].take",)),
+    ({"anchors": [{"frame": 0, "effect": EFFECT, "takes": 2}]}, ("anchors[0].takes", "preview")),
+    ({"edit": {"method": "via"}, "anchors": [{"frame": 0, "take": "preview", "takes": 9}]}, ("anchors[0].takes", "8")),
     ({"anchors": [{"frame": 0, "effect": "recolour"}]}, ("anchors[0].effect", "name")),
     ({"anchors": [{"frame": 0, "effect": {"name": "melt"}}]}, ("anchors[0].effect.name", "recolour")),
     ({"anchors": [{"frame": 0, "effect": {"name": "recolour", "color": "#fff"}}]}, ("anchors[0].effect", "color")),

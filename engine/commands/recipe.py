@@ -31,7 +31,8 @@ TOP = {"clip", "range", "fps", "deinterlace", "seed", "segmenter", "tracker", "s
 SUBJECT = {"id", "name", "feather", "grow", "masks", "keyframes", "tracks", "track_points"}
 KEYFRAME = {"frame", "points", "box", "words", "mask", "strokes", "locked"}
 STROKE = {"xy", "radius", "mode", "filled"}
-ANCHOR = {"frame", "image", "effect", "take", "seed"}
+ANCHOR = {"frame", "image", "effect", "take", "takes", "seed"}
+MAX_TAKES = 8
 EDIT = {"method", "subjects", "source_prompt", "target_prompt", "instruction", "target_words", "config", "segments"}
 LAYER = EDIT | {"name", "on", "seed", "anchors"}
 """One of `edits`: they stand in order, each over the result of those before it. `edit` and `anchors` say one alone."""
@@ -277,6 +278,10 @@ def _check_anchor(anchor: Any, where: str, subjects: set[int], method: Card) -> 
         raise RecipeError(f"{where} needs exactly one of image, effect or take; it has {' and '.join(sources) or 'none'}.")
     if "image" in sources:
         _path(anchor["image"], f"{where}.image")
+    count = anchor.get("takes", 1)
+    _integer(count, f"{where}.takes")
+    if not 1 <= count <= (MAX_TAKES if "take" in sources else 1):
+        raise RecipeError(f'{where}.takes goes with "take": "preview" and is from 1 to {MAX_TAKES}.')
     if "take" in sources:
         if anchor["take"] != "preview":
             raise RecipeError(f'{where}.take must be "preview".')

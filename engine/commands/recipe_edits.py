@@ -64,7 +64,8 @@ def unused_methods(editor: Editor) -> list[str]:
 def take_all(editor: Editor, recipe: Recipe, place: int, progress: Progress) -> list[str]:
     """Makes and approves the takes of one edit. Several on one frame are laid one over the other, in the recipe's order.
 
-    A take that reaches outside the mask grows the region, with a warning.
+    Of several takes by a method the one that fits best is approved. A take that reaches outside the mask grows the region, with
+    a warning.
     """
     made: dict[int, str] = {}
     warnings: list[str] = []
@@ -75,17 +76,18 @@ def take_all(editor: Editor, recipe: Recipe, place: int, progress: Progress) -> 
         with at_place(f"{where}anchors[{i}]"):
             if spec.get("image") is not None:
                 path = recipe.path(spec["image"])
-                take = editor.picture_take(frame, read_image(path), "imported", path.name, seed=seed)
+                key = editor.picture_take(frame, read_image(path), "imported", path.name, seed=seed).key
             elif spec.get("take") is not None:
-                takes, said = make_takes(editor.material, frame, [seed], progress)
+                seeds = range(seed, seed + spec.get("takes", 1))
+                takes, said = make_takes(editor.material, frame, seeds, progress)
                 warnings += [f"Anchor {frame}: {sentence}" for sentence in said]
                 editor.method_takes(frame, takes)
-                take = editor.project.edit.anchor_at(frame).takes[-1]  # type: ignore[union-attr]
+                key = max(takes, key=lambda one: one["fit"] or 0.0)["key"]  # of equal ones the first
             else:
                 effect = spec["effect"]
                 kind = {"subject": effect.get("subject"), "over": made.get(frame), "seed": seed}
-                take = editor.effect_take(frame, effect["name"], _found(effect, recipe), **kind)
-            made[frame] = take.key
+                key = editor.effect_take(frame, effect["name"], _found(effect, recipe), **kind).key
+            made[frame] = key
     for frame in sorted(made):
         try:
             editor.approve(frame, made[frame])
