@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.rendering.cluster.worker import MADE
 from engine.rendering.outputs import digest
 from tests.conftest import ROOT
 from tests.recipes import box_in, clip_in, edit_recipe, write_recipe
@@ -111,7 +112,8 @@ def recipe_in(folder: Path, frames: int = 36, every: int = 6) -> None:
 
 
 def segments_of(project: Path) -> dict[str, str]:
-    """Digest of every finished segment, by its key; nothing else may lie among them."""
+    """Digests of what was rendered of every finished segment, by its key; nothing else may lie among them. What a report has
+    measured of it since lies beside."""
     found = sorted((project / "cache" / "segments").iterdir())
     assert all(len(path.name) == 64 and (path / "done.json").exists() for path in found), found
-    return {path.name: digest(path) for path in found}
+    return {path.name: " ".join(digest(path / name) for name in MADE) for path in found}
