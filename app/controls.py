@@ -39,6 +39,7 @@ HELP = {
     "picture": "Take a picture that you edited elsewhere as a take of this frame",
     "paint-elsewhere": "Paint this frame in another program: what you save there comes back as a take",
     "markers": "Take the markers and the range of a timeline (.otio) on this clip",
+    "lora": "Take a LoRA file of your own for the new subject",
     "propagate": "Carry the approved anchors through the clip",
     "cancel": "Cancel the running job; what is finished stays",
     "export": "Render what is missing and write the finished clip",

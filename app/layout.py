@@ -202,6 +202,10 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], of_segmen
         tell(session, name, given)
         propagate.make_takes(session, frame, count)
 
+    def lora_now(session: Session, frame: int, file: str, name: str, *given: Any) -> None:
+        tell(session, name, given)
+        propagate.take_file(session, file)
+
     def stop(session: Session, frame: int) -> None:
         if session.job:
             session.jobs.cancel(session.job)
@@ -227,6 +231,8 @@ def _wire_work(on: Handlers, run: dict[str, Any], out: dict[str, Any], of_segmen
     on.on(run["run"].click, propagate_now, asked, name="propagate", command={"mode": "edited"})
     on.on_canvas(on.canvas.run, propagate_now, asked)
     on.on(run["take"].click, take_now, [run["count"], *asked], name="make_method_takes")
+    taken = on.on(run["lora"].upload, lora_now, [run["lora"], *asked], name="take_lora")
+    taken.then(lambda identity: said(lambda: on.filled(on.store.get(identity))), on.state, on.fill, **endpoint())
     on.on(out["run"].click, lambda s, f, form, crf: export.run(s, form, crf), [out["format"], out["quality"]], name="export")
     on.on(on.cancel.click, stop, name="cancel")
     on.on_tick()

@@ -16,6 +16,7 @@ from app.reviewing import Reviewing
 from app.stack import below_view
 from app.view import doubt_view, segments_view, view_of
 from engine import (
+    METHODS,
     AnotherClip,
     BackupClock,
     Editor,
@@ -137,9 +138,9 @@ class Session:
         elif name == "select_edit":
             self.editor.select_edit(args["edit"])
         elif name == "set_segment_method":
-            self.editor.set_segment_method(**args)
+            self.editor.set_segment_method(**self._with_files(args))
         elif name == "use_method":
-            self.editor.use_method(**args)
+            self.editor.use_method(**self._with_files(args))
         else:
             self._act(name, args, gesture)
         self.carry_soon()
@@ -222,6 +223,14 @@ class Session:
             return None
         picked = self._picked.get(frame)
         return picked if any(take.key == picked for take in anchor.takes) else first.key
+
+    def with_files(self, method: str, config: dict[str, Any]) -> dict[str, Any]:
+        """The settings of a method with the files that they name taken into the project."""
+        return self.editor.with_files(method, config, reach=not self.shared)
+
+    def _with_files(self, args: dict[str, Any]) -> dict[str, Any]:
+        known = isinstance(args.get("config"), dict) and args.get("method") in METHODS
+        return {**args, "config": self.with_files(args["method"], args["config"])} if known else args
 
     # --- long work ----------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from engine.audition.run import picture_of as audition_picture
     from engine.device import choose_device, chosen_device, devices
     from engine.document import acts, edit_acts, point_acts, token_acts
+    from engine.document.config_files import as_shown as config_as_shown
+    from engine.document.config_files import file_fields
     from engine.document.project import Project
     from engine.editor import Editor, OutsideRegion
     from engine.effects import EFFECTS, picture_fields
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from engine.models.command import row_of as model_row
     from engine.models.desk import ModelDesk
     from engine.quality import Overview, overview
+    from engine.rendering.choice import check_executor, choose_executor, chosen_executor, why_no_ray
     from engine.rendering.choosing import choose_anchors
+    from engine.rendering.fits import shown_first
     from engine.rendering.material import Material
     from engine.rendering.render import dirty_segments, spans_to_carry
     from engine.rendering.segments import MaskSpan
@@ -59,7 +63,7 @@ if TYPE_CHECKING:
     from engine.store.projects import Summary, copy_project, last_change, poster_of, summary_of
     from engine.store.workspace import sweep_parts
     from engine.tracking.choice import MASK_TRACKERS, POINT_TRACKERS
-    from engine.types import Edit
+    from engine.types import Edit, Take
     from engine.viewing import Viewer, layer_of, mask_png, sound_file
 
 _HOME = {  # name -> module; module:other name there; module: for the module itself
@@ -76,6 +80,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "AnotherClip": "engine.store.clips",
     "BackupClock": "engine.store.backups",
     "Edit": "engine.types",
+    "Take": "engine.types",
     "Certificate": "engine.review.certificate",
     "Editor": "engine.editor",
     "EngineError": "engine.errors",
@@ -100,6 +105,7 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "Review": "engine.review.problems",
     "Segment": "engine.methods.base",
     "Summary": "engine.store.projects",
+    "shown_first": "engine.rendering.fits",
     "Viewer": "engine.viewing",
     "acts": "engine.document.acts:",
     "box_of_words": "engine.segmentation.remote",
@@ -107,12 +113,18 @@ _HOME = {  # name -> module; module:other name there; module: for the module its
     "backups_of": "engine.store.backups",
     "cache_bytes": "engine.store.cache",
     "certificate_of": "engine.review.certificate",
+    "check_executor": "engine.rendering.choice",
     "check_file": "engine.media.probe",
     "choose_anchors": "engine.rendering.choosing",
     "choose_device": "engine.device",
+    "choose_executor": "engine.rendering.choice",
     "chosen_device": "engine.device",
+    "chosen_executor": "engine.rendering.choice",
+    "why_no_ray": "engine.rendering.choice",
     "clean_cache": "engine.store.cache",
     "clip_remarks": "engine.media.describe",
+    "config_as_shown": "engine.document.config_files:as_shown",
+    "file_fields": "engine.document.config_files",
     "contact_sheet": "engine.sheet",
     "copy_project": "engine.store.projects",
     "devices": "engine.device",
@@ -198,6 +210,7 @@ __all__ = [
     "Review",
     "Segment",
     "Summary",
+    "Take",
     "Viewer",
     "acts",
     "audition_picture",
@@ -205,12 +218,16 @@ __all__ = [
     "box_of_words",
     "cache_bytes",
     "certificate_of",
+    "check_executor",
     "check_file",
     "choose_anchors",
     "choose_device",
+    "choose_executor",
     "chosen_device",
+    "chosen_executor",
     "clean_cache",
     "clip_remarks",
+    "config_as_shown",
     "contact_sheet",
     "copy_project",
     "devices",
@@ -220,6 +237,7 @@ __all__ = [
     "edit_acts",
     "estimate_of",
     "estimate_sentences",
+    "file_fields",
     "find_clip",
     "finished_below",
     "fittings",
@@ -249,6 +267,7 @@ __all__ = [
     "report_page",
     "review_of",
     "segmenter_names",
+    "shown_first",
     "sound_file",
     "spans_to_carry",
     "summary_of",
@@ -258,6 +277,7 @@ __all__ = [
     "token_acts",
     "track_values",
     "tracks_key",
+    "why_no_ray",
 ]
 
 

@@ -7,18 +7,21 @@ Every change goes through `Editor.act`: a pure function of engine/document/acts.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.composite import clip_to_region, outside_difference, region_of_difference
 from engine.document import acts, edit_acts
+from engine.document.config_files import file_fields, kept_as, name_and_key, name_of
 from engine.document.project import Project
 from engine.editing.marking import Marking
 from engine.effects import apply_effect, checked_config
 from engine.errors import MediaError, ProjectError
 from engine.media.images import decode_png, encode_png, fit_image
 from engine.methods import card
+from engine.models.lora import read_lora
 from engine.rendering.nearby import nearby_of
 from engine.types import FrameIndex, Take
 
@@ -110,6 +113,29 @@ class Editor(Marking):
                 take = Take(one["key"], one.get("source", "method"), one["label"], one["seed"], one["config"], one.get("fit"))
                 project = acts.add_take(project, frame=one.get("frame", frame), take=take)
             return self.commit(replace(project, selected=worked_on), f"Takes on frame {frame}", place=frame)
+
+    def with_files(self, method: str, config: dict[str, Any], *, reach: bool = True) -> dict[str, Any]:
+        """The settings of a method with the files that they name taken into the project. A name that the edit's settings show
+        already stands for that file. `reach`: paths on this machine may be named.
+
+        Raises MethodError for a file that is not what it must be, ProjectError for a path out of reach.
+        """
+        of, now = card(method).Config, self.project.edit.config
+        taken = dict(config)
+        for name in file_fields(of):
+            said, had = str(config.get(name) or ""), str(now.get(name) or "")
+            if said and (said == name_of(had) or (Path(said).name == name_of(had) and not Path(said).exists())):
+                taken[name] = had
+            elif said and not name_and_key(said):
+                if not reach:
+                    raise ProjectError("Files of a shared server are out of reach; upload the LoRA instead of naming a path.")
+                taken[name] = self.keep_file(Path(said))
+        return taken
+
+    def keep_file(self, path: Path, name: str = "") -> str:
+        """Takes a LoRA file into the project; what a setting says of it then. Raises MethodError where it is none."""
+        read_lora(path, name)
+        return kept_as(name or path.name, self.journal.objects.put(path.read_bytes()))
 
     def use_method(self, method: str, config: dict[str, Any]) -> Project:
         """Another method for the whole edit. Raises MethodError, RecipeError: there is none such, or a wrong setting."""

@@ -25,6 +25,8 @@ def _control(field: Any) -> gr.components.Component:
         return gr.ColorPicker(value=default, label=label, info=info)
     if kind == "picture":
         return gr.File(label=f"{label}: {info}" if info else label, file_types=["image"], height=150)
+    if kind == "file":
+        return gr.Textbox(value=default, label=label, info=info, lines=1)
     if kind == "choice":
         return gr.Dropdown(list(about["choices"]), value=default, label=label, info=info)
     if isinstance(default, bool):
@@ -37,8 +39,8 @@ def values(config: type, given: tuple[Any, ...]) -> dict[str, Any]:
     """What the controls of `controls(config)` say, by field name; whole numbers stay whole."""
     result = {}
     for field, value in zip(fields(config), given, strict=True):
-        if field.metadata.get("kind") == "picture":
-            result[field.name] = value or ""
+        if field.metadata.get("kind") in ("picture", "file"):
+            result[field.name] = (value or "").strip()
             continue
         whole = isinstance(field.default, int) and not isinstance(field.default, bool) and isinstance(value, float)
         result[field.name] = _hex(value) if field.metadata.get("kind") == "colour" else int(value) if whole else value

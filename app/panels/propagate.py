@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,7 +16,7 @@ from app.panels import fields, forecast
 from app.panels.base import Panel
 from app.panels.empty import how_to_propagate
 from app.session import Session
-from engine import METHODS, Job, acts, is_smaller
+from engine import METHODS, Job, ProjectError, acts, config_as_shown, file_fields, is_smaller
 
 KINDS = {
     "prepare": "Preparing the clip",
@@ -49,6 +50,7 @@ def build() -> Panel:
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31, min_width=60, elem_id="seed")
             count = gr.Slider(1, 8, 1, step=1, label="Takes", min_width=80, elem_id="take-count")
         take = gr.Button("Make takes on this frame", size="sm", elem_id="method-take")
+    lora = gr.UploadButton("LoRA of the subject…", file_types=[".safetensors"], size="sm", visible=False, elem_id="lora")
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         controls = fields.controls_of(chosen, configs)
     plan = gr.HTML(elem_id="plan")
@@ -59,16 +61,17 @@ def build() -> Panel:
     def told(name: str) -> list[Any]:
         card = METHODS[name]
         shown = [gr.update(visible=text in card.texts) for text in TEXTS]
-        return [gr.update(visible=bool(card.texts)), *shown, gr.update(visible=card.takes)]
+        has_file = gr.update(visible=bool(file_fields(card.Config)))
+        return [gr.update(visible=bool(card.texts)), *shown, gr.update(visible=card.takes), has_file]
 
-    chosen.change(told, chosen, [group, *texts.values(), take], show_progress="hidden", api_visibility="private")
+    chosen.change(told, chosen, [group, *texts.values(), take, lora], show_progress="hidden", api_visibility="private")
 
     def show(session: Session, frame: int) -> list[Any]:
         return [_plan(session), gr.update(interactive=is_smaller(session.material))]
 
     of = gr.State("")  # which edit, as it was then, the controls say
     fill = [chosen, *texts.values(), seed, *(control for made in controls.values() for control in made), of]
-    asked = {"texts": [*texts.values()], "seed": seed, "count": count, "take": take, "fill": fill, "of": of}
+    asked = {"texts": [*texts.values()], "seed": seed, "count": count, "take": take, "lora": lora, "fill": fill, "of": of}
     return Panel([plan, proxy], show, {"chosen": chosen, "controls": controls, "run": run, "proxy": proxy, "plan": plan, **asked})
 
 
@@ -78,7 +81,8 @@ def filled(parts: dict[str, Any]) -> Callable[[Session], list[Any]]:
     def values(session: Session) -> list[Any]:
         edit = session.editor.project.edit
         texts = [" ".join(edit.target_words) if text == "target_words" else getattr(edit, text) for text in TEXTS]
-        configs = [asdict(card.Config(**edit.config) if name == edit.method else card.Config()) for name, card in METHODS.items()]
+        made = {name: card.Config(**edit.config) if name == edit.method else card.Config() for name, card in METHODS.items()}
+        configs = [config_as_shown(asdict(config), METHODS[name].Config) for name, config in made.items()]
         return [edit.method, *texts, edit.seed, *(value for config in configs for value in config.values()), mark_of(session)]
 
     return values
@@ -119,7 +123,7 @@ def _next_anchor(session: Session) -> str:
 
 def tell(session: Session, name: str, config: dict[str, Any], said: list[str], seed: int) -> None:
     """Sets the method, its config and what it is told: one act, and none where nothing changes."""
-    texts = dict(zip(TEXTS, said, strict=True))
+    texts, config = dict(zip(TEXTS, said, strict=True)), session.with_files(name, config)
     changes: dict[str, Any] = {"method": name, "config": config, "seed": int(seed or 0)}
     for text in METHODS[name].texts:
         words = tuple(word for word in re.split(r"[\s,;]+", texts[text]) if word)
@@ -130,6 +134,16 @@ def tell(session: Session, name: str, config: dict[str, Any], said: list[str], s
         changes["config"] = edit.config  # what is left out says the same
     if any(getattr(edit, field) != value for field, value in changes.items()):
         session.editor.act(acts.set_edit, "Method", "method", **changes)
+
+
+def take_file(session: Session, file: str) -> None:
+    """A LoRA of the user's own for the method of the edit, which is told already."""
+    edit = session.editor.project.edit
+    names = file_fields(METHODS[edit.method].Config)
+    if not names:
+        raise ProjectError(f"{METHODS[edit.method].title} takes no LoRA; choose Point-to-Point.")
+    config = {**edit.config, names[0]: session.editor.keep_file(Path(file))}
+    session.editor.act(acts.set_edit, "LoRA", config=config)
 
 
 def tell_texts(session: Session, said: Sequence[str], seed: int) -> None:

@@ -229,7 +229,7 @@ def marked(recipe: Recipe, project: Project, store: Store) -> Project:
         project = replace(project, subjects=())
     for i, subject in enumerate(body.get("subjects", [])):
         project = _add_subject(recipe, project, subject, store, f"subjects[{i}]")
-    edits = [edit_of(recipe, project, k, layer) for k, layer in enumerate(recipe.layers)]
+    edits = [edit_of(recipe, project, k, layer, store) for k, layer in enumerate(recipe.layers)]
     return replace(project, edits=tuple(edits), selected=1)
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from engine.document.config_files import file_fields
 from engine.document.edit_acts import MAX_EDITS
 from engine.effects import EFFECTS, checked_config
 from engine.errors import MethodError, RecipeError
@@ -80,7 +81,9 @@ class Recipe:
         tracks = [subject.get("tracks") for subject in self.body.get("subjects", [])]
         masks = [key.get("mask") for subject in self.body.get("subjects", []) for key in subject.get("keyframes", [])]
         images = [anchor.get("image") for layer in self.layers for anchor in layer["anchors"]]
-        return [self.clip, *(self.path(name) for name in [*masks, *images, *tracks] if name), *frames]
+        told = [one for layer in self.layers for one in (layer, *layer.get("segments", [])) if one.get("config")]
+        files = [one["config"].get(k) for one in told for k in file_fields(card(one.get("method", "motion")).Config)]
+        return [self.clip, *(self.path(name) for name in [*masks, *images, *tracks, *files] if name), *frames]
 
     def path(self, text: str) -> Path:
         return self.folder / text

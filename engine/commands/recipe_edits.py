@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from engine.commands.recipe import Recipe, effect_config
 from engine.document import acts, edit_acts
+from engine.document.config_files import file_fields, kept_as
 from engine.document.project import Project
 from engine.editor import Editor, OutsideRegion
 from engine.effects import EFFECTS, picture_fields
 from engine.errors import MediaError, MethodError, ProjectError, RecipeError
 from engine.media.images import read_image
+from engine.methods import card
+from engine.models.lora import read_lora
 from engine.progress import Progress
 from engine.rendering.render import make_takes
 from engine.rendering.segments import by_segment
 from engine.types import Edit
 
 
-def edit_of(recipe: Recipe, project: Project, place: int, said: dict[str, Any]) -> Edit:
-    """One of the recipe's edits, without its anchors."""
+def edit_of(recipe: Recipe, project: Project, place: int, said: dict[str, Any], store: Callable[[bytes], str]) -> Edit:
+    """One of the recipe's edits, without its anchors. `store` keeps the files that its settings name."""
     wanted = said.get("subjects")
     edit = Edit(
         name=acts.clean_name(said.get("name", "")) or f"Edit {place + 1}",
         id=place + 1,
         on=said.get("on", True),
         method=said.get("method", "motion"),
-        config=dict(said.get("config", {})),
+        config=_with_files(recipe, recipe.where(place) or "edit.", said, store),
         subjects=None if wanted is None else tuple(wanted),
         source_prompt=said.get("source_prompt", ""),
         target_prompt=said.get("target_prompt", ""),
@@ -40,11 +43,24 @@ def edit_of(recipe: Recipe, project: Project, place: int, said: dict[str, Any]) 
         with at_place(f"{recipe.where(place) or 'edit.'}segments[{i}]"):
             (start, stop), before = segment["range"], len(edit.by_segment)
             alone = replace(project, edits=(edit,), selected=edit.id)
-            chosen = {"method": segment["method"], "config": segment.get("config", {})}
+            config = _with_files(recipe, "", segment, store)
+            chosen = {"method": segment["method"], "config": config}
             edit = edit_acts.set_segment_method(alone, start=start, stop=stop, **chosen).edit
             if len(edit.by_segment) <= before:
                 raise RecipeError(f"the frames {start} to {stop} have a method already; give each frame one.")
     return edit
+
+
+def _with_files(recipe: Recipe, where: str, said: dict[str, Any], store: Callable[[bytes], str]) -> dict[str, Any]:
+    """The settings of a method, its files taken in. Raises MethodError for a file that is not what it must be."""
+    config = dict(said.get("config", {}))
+    for name in file_fields(card(said.get("method", "motion")).Config):
+        if config.get(name):
+            path = recipe.path(config[name])
+            with at_place(f"{where}config.{name}"):
+                read_lora(path)
+            config[name] = kept_as(path.name, store(path.read_bytes()))
+    return config
 
 
 def unused_methods(editor: Editor) -> list[str]:

@@ -21,6 +21,10 @@ those of a subject's pattern and outline lie under it, all others over it)."""
 class Judge(Protocol):
     """A model that can compare pictures with words."""
 
+    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (h, w) at which the model is shown frames of `size`."""
+        ...
+
     def fit(self, before: Tensor, after: Tensor, instruction: str, prompts: tuple[str, str]) -> float | None:
         """0–1: how far the way from one picture (3, H, W) in [−1, 1] to the other goes where the words ask for; None where that
         cannot be told.

@@ -14,6 +14,7 @@ from engine.effects import background, blur, grade, perspective, recolour
 from engine.effects.nearby import Nearby
 from engine.errors import RecipeError
 
+MAX_PATH = 4096
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -88,6 +89,10 @@ def _checked(value: Any, field: Any, where: str) -> Any:
     if about.get("kind") == "picture":
         if value is not None and not isinstance(value, str):
             raise RecipeError(f"{what} must be the path of a picture, not {str(value)[:40]!r}.")
+        return value or ""
+    if about.get("kind") == "file":
+        if value is not None and (not isinstance(value, str) or len(value) > MAX_PATH):
+            raise RecipeError(f"{what} must be the path of a file, not {str(value)[:40]!r}.")
         return value or ""
     if about.get("kind") == "choice":
         if value not in about["choices"]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.document.config_files import file_fields, name_and_key
 from engine.document.project import Project
+from engine.methods import card
 from engine.types import Anchor, Edit, Keyframe, Spot, Subject
 
 Put = Callable[[str, str], None]
@@ -34,20 +36,32 @@ def _edit(project: Project, edit: Edit, put: Put) -> dict[str, Any]:
     told = {name: getattr(edit, name) for name in ("source_prompt", "target_prompt", "instruction") if getattr(edit, name)}
     words = {"target_words": list(edit.target_words)} if edit.target_words else {}
     subjects = {} if edit.subjects is None else {"subjects": list(edit.subjects)}
-    parts = [{"range": [one.start, one.stop], "method": one.method, "config": dict(one.config)} for one in edit.by_segment]
+    parts = [
+        {"range": [one.start, one.stop], "method": one.method, "config": _config(one.method, one.config, put)}
+        for one in edit.by_segment
+    ]
     anchors = [_anchor(anchor, edit, put) for anchor in edit.approved if anchor.frame in project.range]
     return {
         "name": edit.name,
         "on": edit.on,
         "seed": edit.seed,
         "method": edit.method,
-        "config": dict(edit.config),
+        "config": _config(edit.method, edit.config, put),
         **told,
         **words,
         **subjects,
         **({"segments": parts} if parts else {}),
         "anchors": anchors,
     }
+
+
+def _config(method: str, config: dict[str, Any], put: Put) -> dict[str, Any]:
+    """The settings; files that they name lie beside the recipe."""
+    found = {name: name_and_key(str(config.get(name, ""))) for name in file_fields(card(method).Config)}
+    paths = {name: f"files/{kept[1][:8]}-{kept[0]}" for name, kept in found.items() if kept}
+    for name, path in paths.items():
+        put(path, (found[name] or ("", ""))[1])
+    return {**config, **paths}
 
 
 def _subject(project: Project, subject: Subject, put: Put) -> dict[str, Any]:

@@ -77,6 +77,10 @@ def unnoted(frame: FrameIndex, **measures: float) -> None:
     """Notes nothing."""
 
 
+def as_path(value: str) -> Path:
+    return Path(value)
+
+
 def uncarried(shot: Shot, segment: Segment, context: Context) -> Rendered:
     raise ValueError("this context has no motion propagation")
 
@@ -90,6 +94,7 @@ class Context:
     shot under these takes, masks, texts and settings; what `prepare` leaves there is found again by every later call.
     `note(frame, **measures)`: measures of a frame for the report and the next-anchor suggestion, such as `unseen` (share of
     the region that no anchor saw) and `confidence`, both from 0 to 1. `warn(sentence)`: something the user has to know.
+    `file(value)`: where a file lies that a setting names.
     """
 
     step: Callable[[int, int], None]
@@ -100,6 +105,7 @@ class Context:
     note: Callable[..., None] = unnoted
     warn: Callable[[str], None] = lambda sentence: None
     carry: Callable[[Shot, Segment, Context], Rendered] = uncarried
+    file: Callable[[str], Path] = as_path
 
     def ticks(self, total: int) -> Callable[[], None]:
         """What to call once for each of `total` equal pieces of work."""

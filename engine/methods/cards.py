@@ -189,6 +189,15 @@ class PointToPointConfig:
             "help": "Steps of learning the new subject from approved takes; 0: by text alone.",
         },
     )
+    lora: str = field(
+        default="",
+        metadata={
+            "kind": "file",
+            "label": "LoRA of the new subject",
+            "help": "A file of your own (.safetensors), made for the model above: its path; empty: none.",
+        },
+    )
+    lora_strength: float = field(default=1.0, metadata={"min": 0.0, "max": 2.0, "help": "How much of that LoRA."})
     steps: int = field(default=25, metadata={"min": 1, "max": 100, "help": "Noise levels of the model: more is finer, slower."})
     start: str = field(
         default="auto",

@@ -18,8 +18,9 @@ Departures. Values that are not in the text, our choice: features at level 0.26 
 middle and last, alignment after 30 % of the steps, rate 5e-4, gain 1, start at level 0.9. our choice: tokens are kept in the
 64 leading directions of the features. our choice: a rectified flow, which cannot be inverted in few steps, starts from the
 re-noised source. our choice: blending follows the region of the edit, not a threshold of attention. our choice: approved takes
-are the pictures of the new subject that a LoRA learns. our choice: each window of a long shot has tokens of its own, and all
-windows one encoder. our choice: a dragged token stays where it was put, alignment moves the others.
+are the pictures of the new subject that a LoRA learns, on top of the user's own where there is one. our choice: each window of
+a long shot has tokens of its own, and all windows one encoder. our choice: a dragged token stays where it was put, alignment
+moves the others.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ from torch import Tensor
 
 from engine.diffusion.adapt import kept as kept_adapter
 from engine.diffusion.backbone import Condition, DiffusionBackbone, Prediction, Text
+from engine.diffusion.lora import Lora, with_lora
 from engine.diffusion.masks import causal, pool
 from engine.diffusion.memory import in_shorter_windows
 from engine.diffusion.motion_tokens import Basis, MotionTokens, basis_of, best_matches
 from engine.diffusion.pictures import fit, lay, working_size
 from engine.diffusion.point_adapter import PointAdapter
 from engine.diffusion.windows import SharedNoise, Window, agree, cross_fade, plan_windows
+from engine.document.config_files import name_of
 from engine.errors import MethodError
 from engine.methods.base import Context, Prepared, Rendered, Segment, Shot
 from engine.methods.cards import PointToPointConfig as Config
@@ -222,7 +225,7 @@ class PointToPoint:
             part = kept.with_suffix(".part")
             torch.save(state, part)
             part.replace(kept)
-        digest = hashlib.sha256(kept.read_bytes())
+        digest = hashlib.sha256(kept.read_bytes() + config.lora.encode())
         if adapted.exists():
             digest.update(adapted.read_bytes())
         return Prepared(digest.hexdigest(), config, (kept, adapted))
@@ -241,7 +244,7 @@ class PointToPoint:
         steps = (len(editing.levels()) - 1) * (1 + editing.inverts)
         tick = context.ticks(len(parts) * steps + len(span))
         windows = [one.window for one in told]
-        with kept_adapter(model.denoiser, adapted, RANK):
+        with with_lora(model.denoiser, _lora(config, context), context.warn), kept_adapter(model.denoiser, adapted, RANK):
             states, parts = sample_windows(editing, parts, windows, tick)
         for place, (before, after) in cross_fade(windows, lambda k: _decoded(model, parts[k].seen, states[k])):
             frame = begin + place
@@ -259,9 +262,16 @@ class PointToPoint:
         told = Told(Window(0, 1), found, [], anchors_of(found, nothing, []))
         editing = _editing(model, one, config, context, _state(PointAdapter({}, 1), basis))
         steps = (len(editing.levels()) - 1) * (1 + editing.inverts)
-        states, _ = sample_windows(editing, [_part(model, one, told, context.warn)], [Window(0, 1)], context.ticks(steps))
+        part = _part(model, one, told, context.warn)
+        with with_lora(model.denoiser, _lora(config, context), context.warn):
+            states, _ = sample_windows(editing, [part], [Window(0, 1)], context.ticks(steps))
         before, after = _decoded(model, seen, states[0])[0]
         return lay(shot.frames.get(frame), before, after)
+
+
+def _lora(config: Any, context: Context) -> Lora | None:
+    """The user's own. Raises MethodError where its file is not there."""
+    return Lora(context.file(config.lora), name_of(config.lora), config.lora_strength) if config.lora else None
 
 
 def _texts(model: DiffusionBackbone, shot: Shot) -> tuple[Text, Text, Text]:
@@ -326,7 +336,8 @@ def _prepared(
     if learns:
         size = _size(model, shot)
         pictures = [model.encode(fit(shot.take(frame)[None], size)).float() for frame in shot.anchors]
-        learn_subject(model, texts[1], pictures, context.store / SUBJECT, steps=learns, seed=context.seed, tick=tick)
+        with with_lora(model.denoiser, _lora(config, context)):
+            learn_subject(model, texts[1], pictures, context.store / SUBJECT, steps=learns, seed=context.seed, tick=tick)
     write_found(context.store, shown(shot, told))
     return {"windows": [one.state() for one in told], **_state(adapter, basis)}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +17,12 @@ def fit_of(card: Card, edit: Edit, context: Context, pictures: tuple[np.ndarray,
     Raises MethodError where the model cannot be loaded.
     """
     from engine.diffusion.judging import Judge
-    from engine.diffusion.pictures import fit, working_size
+    from engine.diffusion.pictures import fit
 
-    model: Any = context.backbone(card.Config(**edit.config).backbone)
+    model = context.backbone(card.Config(**edit.config).backbone)
     if not isinstance(model, Judge):
         return None
-    source, take = (fit(one[None], working_size(one.shape[:2], model.area, model.stride[1:]))[0] for one in pictures)
+    source, take = (fit(one[None], model.working_size((one.shape[0], one.shape[1])))[0] for one in pictures)
     prompts = (edit.source_prompt, edit.target_prompt) if "source_prompt" in card.texts else ("", "")
     return model.fit(source, take, edit.instruction if "instruction" in card.texts else "", prompts)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from engine.document.config_files import name_and_key, name_of
+from engine.errors import MethodError
 from engine.methods import card, method
 from engine.methods.base import Context, Rendered, Segment, Shot
 from engine.progress import Step
@@ -46,7 +49,17 @@ def context_of(material: Material, shot: FrameRange, scratch: Path, step: Step, 
 
     store = material.workspace.prepared(material.shared_key(shot))
     material.backbones.warn = warn
-    return Context(step, material.project.edit.seed, scratch, store, material.backbones, warn=warn, carry=carried)
+    file = partial(kept_file, material)
+    return Context(step, material.project.edit.seed, scratch, store, material.backbones, warn=warn, carry=carried, file=file)
+
+
+def kept_file(material: Material, value: str) -> Path:
+    """Where a file lies that a setting names. Raises MethodError where it was not taken into the project, or is gone."""
+    kept = name_and_key(value)
+    path = material.objects.path(kept[1]) if kept else None
+    if path is None or not path.is_file():
+        raise MethodError(f"The file {name_of(value)[-80:]} is not in this project: choose it again in the method's settings.")
+    return path
 
 
 def carried(shot: Shot, segment: Segment, context: Context) -> Rendered:

@@ -32,6 +32,7 @@ KINDS = ("colour", "material", "shape", "background", "removal")
 AROUND = 2
 """Pixels by which the region reaches beyond the subject before and after the edit."""
 MODELS = Backbones()
+Fit = Callable[[tuple[np.ndarray, np.ndarray]], float | None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -196,7 +197,37 @@ def mean(several: Sequence[Measured]) -> Measured:
     )
 
 
-def picked(case: Case, frame: FrameIndex, take: Callable[[int], np.ndarray], seeds: int) -> np.ndarray:
-    """(H, W, 3) uint8: of takes by seed, the one that a user who knows the exact answer picks."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Roots:
+    """Takes of a frame by seed (N, H, W, 3) uint8 and how far each is from the exact answer; `fits`: what the model's own dual
+    encoder says of them, None where it cannot tell."""
+
+    takes: np.ndarray
+    errors: list[float]
+    fits: list[float | None]
+
+    @property
+    def picked(self) -> np.ndarray:
+        """The one that a user who knows the exact answer picks."""
+        taken: np.ndarray = self.takes[int(np.argmin(self.errors))]
+        return taken
+
+    @property
+    def ranked(self) -> float | None:
+        """The error of the take that is shown first, to the mean of all; None where they cannot be ranked."""
+        told = [one for one in self.fits if one is not None]
+        return self.errors[self.fits.index(max(told))] / float(np.mean(self.errors)) if told else None
+
+    @property
+    def best(self) -> float:
+        """The smallest error, to the mean of all."""
+        return min(self.errors) / float(np.mean(self.errors))
+
+
+def roots(case: Case, frame: FrameIndex, take: Callable[[int], np.ndarray], fit: Fit, seeds: int) -> Roots:
     made = [take(seed) for seed in range(seeds)]
-    return min(made, key=lambda one: float(np.abs(one.astype(np.float32) - case.exact[frame]).mean()))
+    source, exact = case.source[frame], case.exact[frame].astype(np.float32)
+    inside = [np.where(case.region[frame][..., None], one, source) for one in made]
+    return Roots(
+        np.stack(made), [max(1e-3, float(np.abs(one - exact).mean())) for one in inside], [fit((source, one)) for one in inside]
+    )

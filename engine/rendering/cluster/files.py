@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.document.config_files import name_and_key
 from engine.document.project import to_json
 from engine.errors import MediaError
 from engine.media.sequence import find_stills
@@ -96,9 +97,11 @@ def clip_files(workspace: Workspace, material: Material) -> list[Path]:
 
 
 def _keys_in(value: Any) -> set[str]:
-    """All strings of a document that have the form of an object's key."""
+    """All keys of objects that a document names: alone, or after the name of a file (engine/document/config_files.py)."""
     if isinstance(value, str):
-        return {value} if len(value) == 64 and not set(value) - set("0123456789abcdef") else set()
+        kept = name_and_key(value)
+        key = kept[1] if kept else value
+        return {key} if len(key) == 64 and not set(key) - set("0123456789abcdef") else set()
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return set().union(*map(_keys_in, inner))
 
