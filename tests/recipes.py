@@ -68,7 +68,7 @@ def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def cli(folder: Path, *arguments: object, limit: float = 60) -> tuple[int, str, str]:
+def cli(folder: Path, *arguments: object, limit: float = 240) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
     child = start(folder, *arguments)
     out, err = child.communicate(timeout=limit)

@@ -32,7 +32,7 @@ class House:
 
     def client(self, user: str = "") -> httpx.Client:
         """Somebody with a browser; logged in where a user is named."""
-        one = httpx.Client(base_url=self.base, timeout=30)
+        one = httpx.Client(base_url=self.base, timeout=120)
         if user:
             said = one.post("/login", data={"username": user, "password": PASSWORD})
             assert said.status_code == 200, said.text

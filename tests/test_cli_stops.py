@@ -69,7 +69,7 @@ def test_a_signal_stops_every_phase_and_leaves_nothing_half_written(place: Path,
     run = ("run", "r.json", "-o", "out.mp4", "--masks", "masks", "--project", "project", "--executor", executor)
     child = start(place, *run)
     said = interrupt(child, phase, number)
-    assert child.wait(timeout=8) == 130, said
+    assert child.wait(timeout=40) == 130, said
     assert said.splitlines()[-1].startswith("Cancelled") and "Traceback" not in said
     assert processes_in(place) == []
     assert not (place / "out.mp4").exists()
@@ -139,7 +139,7 @@ def full_disk(folder: Path, limit: int, *arguments: object) -> tuple[int, str]:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
     )
     return child.returncode, child.stderr

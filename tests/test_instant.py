@@ -130,7 +130,7 @@ def preview(editor: Editor) -> Iterator[InstantPreview]:
     one.close()
 
 
-def until(so: Callable[[], object], within: float = 25.0) -> None:
+def until(so: Callable[[], object], within: float = 120.0) -> None:
     deadline = time.monotonic() + within
     while not so():
         assert time.monotonic() < deadline

@@ -40,7 +40,7 @@ def run_launch(root: Path, *arguments: str, cwd: Path | None = None) -> subproce
         f"sys.exit(launch.main({list(arguments)!r}, Path({str(root)!r})))"
     )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for Python is a shell script")
@@ -80,9 +80,12 @@ def test_the_tests_run_from_any_folder(launch: ModuleType, place: Place, tmp_pat
 
 def test_set_up_that_is_done_costs_less_than_a_second(place: Place) -> None:
     make_stamps(place, FIRST)
-    start = time.monotonic()
-    assert run_launch(place.root, "doctor").returncode == 7
-    assert time.monotonic() - start < 1.0
+    spent = []
+    for _ in range(3):  # the best of three: other work on the machine only adds
+        start = time.monotonic()
+        assert run_launch(place.root, "doctor").returncode == 7
+        spent.append(time.monotonic() - start)
+    assert min(spent) < 1.0
 
 
 def test_an_older_python_is_told_so(launch: ModuleType, monkeypatch, capsys) -> None:

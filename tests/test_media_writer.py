@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_the_old_export_and_no_stub(tmp_path: Path, name: str
     old = out.read_bytes() if out.is_file() else len(list(out.iterdir()))
     limit = 40_000 if out.is_file() else 20_000
     command = [sys.executable, "-c", FULL_DISK, str(source), str(out), str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=Path(__file__).parents[1])
     assert done.returncode == 7, done.stderr
     assert "MB are free" in done.stdout
     assert "Traceback" not in done.stderr

@@ -57,9 +57,9 @@ def test_choices_are_kept_and_checked(store: SessionStore) -> None:
     for wrong in (lambda: panel.set_clicks(store, session, "nothing"), lambda: panel.set_trackers(session, points="sam3")):
         with pytest.raises(EngineError):
             wrong()
-    assert [value for _, value in panel._choices(("sam3",), set())] == ["auto", "sam3"] and "not fetched" in panel._choices(("sam3",), set())[
-        1
-    ][0]
+    assert [value for _, value in panel._choices(("sam3",), set())] == ["auto", "sam3"] and "not fetched" in panel._choices(
+        ("sam3",), set()
+    )[1][0]
     session.editor.undo()
     assert session.editor.project.masks_by == "auto"
 

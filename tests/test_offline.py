@@ -62,7 +62,7 @@ def _session(base: str, said: Path) -> None:
     project = said.read_text().partition("?project=")[2].split()[0]
 
     async def work() -> None:
-        async with httpx.AsyncClient(base_url=base, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=base, timeout=240) as http:
             page, times = Page((await http.get("/config")).json()), Times()
             client = Client(base, page, project, times, 1)
             await client.open()
@@ -85,5 +85,5 @@ def test_the_watch_sees_a_connection(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WATCH)
     code = "import socket\ntry:\n socket.create_connection(('192.0.2.1', 9), 0.01)\nexcept OSError:\n pass"
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "WATCH_LOG": str(tmp_path / "log.txt")}
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=240)
     assert "socket.connect 192.0.2.1" in (tmp_path / "log.txt").read_text()

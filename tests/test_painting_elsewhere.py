@@ -255,7 +255,7 @@ def until() -> Callable[..., None]:
     import time
 
     def wait(condition: Callable[[], bool]) -> None:
-        for _ in range(1500):
+        for _ in range(6000):
             if condition():
                 return
             time.sleep(0.02)

@@ -310,7 +310,7 @@ def test_jobs_of_other_projects_are_unknown(page: TestClient, session: Session, 
     refused(post(page, session, b"{}", to=f"jobs/{job.id}/cancel"), 404)
     started = time.monotonic()
     assert post(page, other, b"{}", to=f"jobs/{job.id}/cancel").json()["job"]["state"] in ("cancelled", "done")
-    assert time.monotonic() - started < 0.3
+    assert time.monotonic() - started < 2
 
 
 # --- opening ----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -19,9 +20,11 @@ from engine.world.edits import Edits
 from engine.world.language import captions
 from engine.world.recognise import find_subject
 from engine.world.truth import flow
-from engine.world.words import COLOURS, SHAPES
+from engine.world.words import COLOURS, MATERIALS, SHAPES
 
 SMALL, FRAMES = 64, 17
+TURNS = 0.1
+"""Radians about its mean angle that a subject turns at least for its rotation to count."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,25 +46,55 @@ class Case:
         return captions(self.edits.target)[0]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Truth:
+    """What is exactly known of a case: its answer, the motion (T − 1, SMALL, SMALL, 2) px of the answer's and of the source's
+    pixels, and where the latter are seen a frame later."""
+
+    target: Drawing
+    flows: Tensor
+    source_flows: Tensor
+    source_seen: Tensor
+
+
+@cache
+def truth(case: Case) -> Truth:
+    """Worked out once for all variants."""
+    small = SMALL, SMALL
+    there = [flow(case.edits.target, small, t, t + 1)[0] for t in range(FRAMES - 1)]
+    moved, seen = zip(*(flow(case.edits.source, small, t, t + 1) for t in range(FRAMES - 1)), strict=True)
+    return Truth(draw(case.edits.target, small, FRAMES), torch.stack(there), torch.stack(moved), torch.stack(seen))
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
+    """`rotation` is None where the asked subject hardly turns, or does so unseen."""
+
     success: float
     path: float
+    rotation: float | None
     flow: float
     warp: float
     background: float
 
     @property
     def motion(self) -> float:
-        return (self.path + self.flow) / 2
+        parts = [one for one in (self.path, self.rotation, self.flow) if one is not None]
+        return sum(parts) / len(parts)
 
 
 def measured(case: Case, video: Tensor) -> Measured:
+    """video (T, 3, SMALL, SMALL) in [0, 1]."""
     verdict = check(case.edits, video[None])[0]
-    target = draw(case.edits.target, (SMALL, SMALL), FRAMES)
     found = [_found(case, video, case.subjects[0], t) for t in range(FRAMES)]
+    seen = _seen_flows(video)
     return Measured(
-        float(verdict.success), _path(case, target, found), _flow(case, target, video), _warp(case, video), verdict.rest_psnr
+        float(verdict.success),
+        _path(case, truth(case).target, found),
+        _rotation(case, seen),
+        _flow(case, seen),
+        _warp(case, video),
+        verdict.rest_psnr,
     )
 
 
@@ -88,34 +121,61 @@ def _path(case: Case, target: Drawing, found: Sequence[Tensor | None]) -> float:
     return max(0.0, 1 - float((here - there).norm(dim=1).mean() / there.norm(dim=1).mean().clamp_min(0.5)))
 
 
-def _flow(case: Case, target: Drawing, video: Tensor) -> float:
-    """Mean cosine between the exact flow of the asked subject and the video's, where the first is more than half a px."""
+def _seen_flows(video: Tensor) -> Tensor:
+    """(T − 1, SMALL, SMALL, 2) px: the motion that is seen in a video."""
     gray = (video.mean(1) * 255).byte().numpy()
-    dis, likeness = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM), []
+    dis, still = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM), np.zeros((SMALL, SMALL, 2), np.float32)
+    return torch.stack([torch.from_numpy(dis.calc(gray[t], gray[t + 1], still.copy())) for t in range(FRAMES - 1)])
+
+
+def _rotation(case: Case, seen: Tensor) -> float | None:
+    """1 − error of the asked subject's angle over time, about its mean, over how far that itself turns."""
+    subjects, k = case.edits.target.subjects, case.subjects[0]
+    round_ = SHAPES[int(subjects.shape[0, k])] in ("ball", "ring") and MATERIALS[int(subjects.material[0, k])] == "plain"
+    cover = truth(case).target.visible[0, k] > 0.5
+    turns = [[_turn(flows[t], cover[t]) for t in range(FRAMES - 1)] for flows in (truth(case).flows, seen)]
+    exact, found = (torch.tensor(one).cumsum(0) for one in turns)
+    exact, found = exact - exact.mean(), found - found.mean()
+    if round_ or float(exact.abs().max()) < TURNS:
+        return None
+    return max(0.0, 1 - float((exact - found).abs().mean() / exact.abs().mean()))
+
+
+def _turn(flow: Tensor, cover: Tensor) -> float:
+    """Radians by which what is covered turns about its centre; 0 where nothing is."""
+    rows, columns = cover.nonzero(as_tuple=True)
+    if len(rows) < 8:
+        return 0.0
+    place, move = torch.stack([columns, rows], -1).float(), flow[rows, columns]
+    arm, move = place - place.mean(0), move - move.mean(0)
+    return float((arm[:, 0] * move[:, 1] - arm[:, 1] * move[:, 0]).sum() / arm.square().sum())
+
+
+def _flow(case: Case, seen: Tensor) -> float:
+    """Mean cosine between the exact flow of the asked subject and the video's, where the first is more than half a px."""
+    likeness, known = [], truth(case)
     for t in range(FRAMES - 1):
-        true = flow(case.edits.target, (SMALL, SMALL), t, t + 1)[0]
-        where = (target.visible[0, case.subjects[0], t] > 0.5) & (true.norm(dim=-1) > 0.5)
+        true = known.flows[t]
+        where = (known.target.visible[0, case.subjects[0], t] > 0.5) & (true.norm(dim=-1) > 0.5)
         if where.any():
-            seen = torch.from_numpy(dis.calc(gray[t], gray[t + 1], np.zeros((SMALL, SMALL, 2), np.float32)))
-            likeness.append(float(F.cosine_similarity(true[where], seen[where], dim=-1).mean()))
+            likeness.append(float(F.cosine_similarity(true[where], seen[t][where], dim=-1).mean()))
     return sum(likeness) / len(likeness) if likeness else 0.0
 
 
 def _warp(case: Case, video: Tensor) -> float:
     """The paper's: the source's flow warps the edited frames; mean squared difference, in thousandths."""
-    errors = []
+    errors, known = [], truth(case)
     base = torch.stack(torch.meshgrid(torch.arange(SMALL), torch.arange(SMALL), indexing="xy"), -1)
     for t in range(FRAMES - 1):
-        move, seen = flow(case.edits.source, (SMALL, SMALL), t, t + 1)
-        places = (2 * (base + move) + 1) / SMALL - 1
+        places = (2 * (base + known.source_flows[t]) + 1) / SMALL - 1
         after = F.grid_sample(video[t + 1 : t + 2], places[None], align_corners=False)[0]
-        errors.append(float((after - video[t]).square().mean(0)[seen].mean()))
+        errors.append(float((after - video[t]).square().mean(0)[known.source_seen[t]].mean()))
     return 1e3 * sum(errors) / len(errors)
 
 
 def f1(case: Case, video: Tensor) -> float:
     """Of subjects asked for and found, those whose mask meets the exact one by more than half."""
-    target = draw(case.edits.target, (SMALL, SMALL), FRAMES)
+    target = truth(case).target
     hits, shown, asked = 0, 0, 0
     for k in case.subjects:
         for t in range(0, FRAMES, 4):

@@ -40,6 +40,7 @@ def browser(browser_path: str) -> Iterator[Any]:
 def page(browser: Any, server: EditorServer) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     one = context.new_page()
+    one.set_default_timeout(90_000)
     one.failures = []
     one.on("pageerror", lambda error: one.failures.append(str(error)))
     one.goto(server.page)

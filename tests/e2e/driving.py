@@ -20,8 +20,8 @@ PIXELS = """([x, y, w, h]) => {
 
 def opened(page: Any) -> None:
     """Waits until the canvas shows a project and the clip is prepared."""
-    page.wait_for_selector(".al-editor[data-ready='1']", timeout=60_000)
-    page.wait_for_function("window.anchorline.view.pack.complete", timeout=60_000)
+    page.wait_for_selector(".al-editor[data-ready='1']", timeout=120_000)
+    page.wait_for_function("window.anchorline.view.pack.complete", timeout=120_000)
 
 
 def view(page: Any) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def painter_saves(path: Path, picture: np.ndarray) -> None:
 
 def says(page: Any, stem: str, text: str) -> Any:
     line = page.locator(f"#paintings [data-stem='{stem}'].al-painting", has_text=text)
-    line.wait_for(timeout=20_000)
+    line.wait_for(timeout=120_000)
     return line
 
 
@@ -105,7 +105,7 @@ def export(page: Any, server: Any, form: str) -> bytes:
     page.click("#format input")
     page.get_by_role("option", name=form).click()
     page.click("#export")
-    page.wait_for_function("(n) => document.querySelectorAll('#exports a').length > n", arg=len(before), timeout=60_000)
+    page.wait_for_function("(n) => document.querySelectorAll('#exports a').length > n", arg=len(before), timeout=120_000)
     (name,) = set(page.locator("#exports a").all_inner_texts()) - before
     return server.get(f"/api/projects/{server.project}/exports/{name}")
 
@@ -134,7 +134,7 @@ def test_timelines_and_the_share_package_are_exported_and_opened_again(page, ser
     (tmp_path / "job.otio").write_text(json.dumps(body))
     page.fill("#path input, #path textarea", str(tmp_path / "job.otio"))
     page.click("#open-path")
-    page.wait_for_function("(id) => window.anchorline.project !== id", arg=server.project, timeout=30_000)
+    page.wait_for_function("(id) => window.anchorline.project !== id", arg=server.project, timeout=120_000)
     opened(page)
     now = view(page)
     assert now["range"] == [4, 30] and {8, 24, 28} <= {one["frame"] for one in now["anchors"]}
@@ -144,7 +144,7 @@ def test_an_ebsynth_job_opens_by_its_path_and_wrong_ones_say_why(page, tmp_path)
     job = ebs_job(tmp_path / "job", keys=2, frames=12)
     page.fill("#path input, #path textarea", str(job))
     page.click("#open-path")
-    page.wait_for_function("window.anchorline.view?.clip.frames === 12", timeout=30_000)
+    page.wait_for_function("window.anchorline.view?.clip.frames === 12", timeout=120_000)
     opened(page)
     assert [one["frame"] for one in view(page)["anchors"] if one["chosen"]] == [0, 11]
     choose(page, "#upload", str(job))

@@ -29,11 +29,11 @@ def test_an_approved_take_is_seen_around_at_once_and_then_better(page: Any) -> N
     page.locator(".al-editor").focus()
     page.keyboard.press("F3")
     seek(page, 5)
-    page.wait_for_selector(".al-editor[data-frame='5'][data-edited='preview']", timeout=60_000)
+    page.wait_for_selector(".al-editor[data-frame='5'][data-edited='preview']", timeout=120_000)
     assert page.locator(".al-chip").inner_text().startswith("Preview")
     assert np.abs(colour(page, 5) - before).max() > 40
     page.wait_for_function("window.anchorline.view.segments.some((one) => one.instant?.proper.length > 0)", timeout=180_000)
-    page.wait_for_function("/[0-9]/.test(window.anchorline.view.doubt.levels)", timeout=30_000)
+    page.wait_for_function("/[0-9]/.test(window.anchorline.view.doubt.levels)", timeout=120_000)
     assert len(view(page)["doubt"]["levels"]) == view(page)["clip"]["frames"]
     page.wait_for_selector(".al-editor[data-edited='preview']")
     assert np.abs(colour(page, 5) - before).max() > 40

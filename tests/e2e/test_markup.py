@@ -90,7 +90,7 @@ def test_markup_in_names_and_texts_is_never_run(page: Any, server: EditorServer)
                 box.press("Tab")
     page.fill("#path textarea, #path input", f"/nowhere/{PAYLOADS[0]}")
     page.click("#open-path")
-    page.locator("[data-testid=toast-body], .toast-body").first.wait_for(timeout=20_000)
+    page.locator("[data-testid=toast-body], .toast-body").first.wait_for(timeout=120_000)
     assert PAYLOADS[0][:12] in page.locator("[data-testid=toast-body], .toast-body").first.inner_text()
     page.wait_for_timeout(500)
     assert page.evaluate("window.__xss") is None

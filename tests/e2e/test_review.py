@@ -113,7 +113,7 @@ def certificates_and_report(page: Any, folder: Path) -> None:
     open_tab(page, "Check")
     page.locator(".al-seal[data-name='region'][data-holds='']").wait_for()
     page.click("#measure-rendered")
-    page.locator(".al-seal[data-name='region'][data-holds='true']").wait_for(timeout=60_000)
+    page.locator(".al-seal[data-name='region'][data-holds='true']").wait_for(timeout=120_000)
     assert page.locator(".al-seal[data-name='anchors']").get_attribute("data-holds") == "true"
     for number, kind in enumerate(("html", "json")):
         with page.expect_download() as download:

@@ -84,7 +84,7 @@ def approve(page: Any, frame: int) -> None:
 
 
 def told(page: Any, text: str) -> None:
-    page.locator(".al-sheet-said", has_text=text).wait_for(timeout=30_000)
+    page.locator(".al-sheet-said", has_text=text).wait_for(timeout=120_000)
 
 
 def test_the_sheet_is_driven_by_keys(page: Any) -> None:
@@ -108,13 +108,13 @@ def test_the_sheet_is_driven_by_keys(page: Any) -> None:
     assert not anchors(page)[0]["locked"], "a lock is an act like any other"
     page.keyboard.press("ArrowUp")
     page.keyboard.press("u")
-    page.wait_for_selector("[data-column='24'] [data-take]:not([data-take=''])", timeout=60_000)
+    page.wait_for_selector("[data-column='24'] [data-take]:not([data-take=''])", timeout=120_000)
     assert [len(one["takes"]) for one in anchors(page)] == [2, 2, 1]
     page.keyboard.press("ArrowRight")
     page.keyboard.press("2")
     told(page, "Approved for frame 12")
     score = page.locator("[data-pair='0-12']")
-    page.wait_for_function("/^[0-9]+$/.test(document.querySelector('[data-pair=\"0-12\"]').textContent)", timeout=60_000)
+    page.wait_for_function("/^[0-9]+$/.test(document.querySelector('[data-pair=\"0-12\"]').textContent)", timeout=120_000)
     assert int(score.inner_text()) >= 80, "the same recolouring"
     assert "Anchors 0 and 12 agree" in (score.get_attribute("aria-label") or "")
     page.keyboard.press("r")
@@ -193,7 +193,7 @@ def test_neighbours_lie_warped_on_a_frame_before_anything_is_rendered(page: Any)
     page.locator(".al-editor").focus()
     seek(page, 6)
     page.keyboard.press("y")
-    page.wait_for_selector(".al-editor[data-skins='0,12']", timeout=60_000)
+    page.wait_for_selector(".al-editor[data-skins='0,12']", timeout=120_000)
     x, y = disc(6)
     assert page.evaluate(ALPHA, [x / WIDTH, y / HEIGHT]) > 40, "where the disc is now"
     there = disc(0)
@@ -201,9 +201,9 @@ def test_neighbours_lie_warped_on_a_frame_before_anything_is_rendered(page: Any)
     note = page.locator("[data-name='onion-note']")
     assert "From 0: " in note.inner_text() and "12: " in note.inner_text()
     page.get_by_role("combobox", name="Onion skin: which neighbours").select_option("before")
-    page.wait_for_selector(".al-editor[data-skins='0']", timeout=60_000)
+    page.wait_for_selector(".al-editor[data-skins='0']", timeout=120_000)
     seek(page, 30)
-    page.wait_for_selector(".al-editor[data-skins='24'], .al-editor[data-skins='']", timeout=60_000)
+    page.wait_for_selector(".al-editor[data-skins='24'], .al-editor[data-skins='']", timeout=120_000)
     page.keyboard.press("y")
     page.wait_for_selector(".al-editor[data-onion='0']")
     assert page.locator(".al-onion").is_hidden() and page.locator(".al-compare").is_hidden()

@@ -85,7 +85,7 @@ def test_a_second_project_opens_in_the_same_tab(page, server, tmp_path):
     other = write_drawn_clip(tmp_path / f"{SCRIPT.replace('/', '')}.mp4", Clip(frames=12, size=(96, 160)))
     page.fill("#path input, #path textarea", str(other))
     page.click("#open-path")
-    page.wait_for_function("window.anchorline.view?.clip.width === 160", timeout=30_000)
+    page.wait_for_function("window.anchorline.view?.clip.width === 160", timeout=120_000)
     opened(page)
     page.wait_for_function("(before) => location.href !== before", arg=first)
     assert page.evaluate("window.anchorline.view.clip.frames") == 12
@@ -104,7 +104,7 @@ def test_a_second_project_opens_in_the_same_tab(page, server, tmp_path):
 def test_uploads_are_kept_in_the_project(page, server, tmp_path):
     small = write_drawn_clip(tmp_path / "up – ü.mp4", Clip(frames=10, size=(80, 128)))
     choose(page, "#upload", str(small))
-    page.wait_for_function("window.anchorline.view?.clip.width === 128", timeout=30_000)
+    page.wait_for_function("window.anchorline.view?.clip.width === 128", timeout=120_000)
     opened(page)
     project = page.evaluate("window.anchorline.project")
     media = Path(server.log).parent / "projects" / project / "media"
@@ -140,6 +140,6 @@ def test_wrong_paths_are_one_sentence(page, text, says):
 def test_masks_are_carried_by_themselves(page):
     seek(page, 0)
     page.mouse.click(*at(page, *disc(0)))
-    page.wait_for_function("window.anchorline.view.subjects[0].carried?.stale === false", timeout=60_000)
+    page.wait_for_function("window.anchorline.view.subjects[0].carried?.stale === false", timeout=120_000)
     seek(page, 30)
     page.wait_for_function("document.querySelector('.al-tint') && !document.querySelector('.al-tint').hidden")

@@ -71,7 +71,7 @@ def test_points_are_tracked_corrected_hidden_and_deleted(page: Any) -> None:
     page.wait_for_function("window.anchorline.view.subjects[0].tracks?.points.length === 1")
     key(page, "t")
     wait_job(page, "carry", "done")
-    page.wait_for_function("window.anchorline.view.subjects[0].tracks.stale === false", timeout=60_000)
+    page.wait_for_function("window.anchorline.view.subjects[0].tracks.stale === false", timeout=120_000)
     view(page)
     later = place(page, 1, 12)
     assert later[2] > 0 and np.hypot(later[0] - disc(12)[0], later[1] - disc(12)[1]) < 20
