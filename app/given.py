@@ -69,13 +69,12 @@ def is_skip(value: Any) -> bool:
 class Page(gr.Blocks):
     """Gradio makes every component anew to find that nothing of it changes: what is left out is kept from it here."""
 
-    async def process_api(
-        self, block_fn: BlockFunction | int, inputs: list[Any], state: SessionState | None = None, **more: Any
-    ) -> dict[str, Any]:
+    async def process_api(self, *given: Any, **named: Any) -> dict[str, Any]:
         """After an event that failed the page shows something else than it was given, such as a choice that was refused."""
         try:
-            return await super().process_api(block_fn, inputs, state, **more)
+            return await super().process_api(*given, **named)
         except Exception:
+            state = named.get("state")
             for value in state.state_data.values() if state is not None else ():
                 if isinstance(value, Given):
                     value.forget()

@@ -21,6 +21,7 @@ from app.panels import (
     anchors,
     check,
     edits,
+    executor,
     export,
     method_models,
     models,
@@ -272,6 +273,7 @@ def _wire_models(on: Handlers, parts: dict[str, Any]) -> None:
     on.on(parts["points"].input, lambda s, f, name: models.set_trackers(s, points=name), [parts["points"]], name="points_by")
     on.on(parts["panel"].expand, lambda s, f: store.look_for_devices(), name="devices")
     on.on(parts["device"].input, lambda s, f, name: models.set_device(store, name), [parts["device"]], name="device")
+    executor.wire(on, parts["executor"])
     quiet = {**endpoint()}
     parts["chosen"].change(models.pick_model, [parts["chosen"]], [parts["facts"], parts["accept"]], **quiet)
 

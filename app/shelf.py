@@ -63,6 +63,17 @@ class Shelf:
     def set_device(self, name: str) -> None:
         self._write(device=name)
 
+    @property
+    def executor(self) -> tuple[str, str] | None:
+        """Who renders segments, and the address of the cluster; None until somebody chose."""
+        value = self._read().get("executor")
+        if not isinstance(value, list) or len(value) != 2 or not all(isinstance(one, str) for one in value):
+            return None
+        return value[0], value[1]
+
+    def set_executor(self, name: str, address: str) -> None:
+        self._write(executor=[name, address])
+
     def _read(self) -> dict[str, Any]:
         try:
             value = json.loads(self._path.read_text(encoding="utf-8"))

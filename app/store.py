@@ -27,7 +27,9 @@ from engine import (
     backups_of,
     check_file,
     choose_device,
+    choose_executor,
     chosen_device,
+    chosen_executor,
     copy_project,
     devices,
     draw_sample,
@@ -77,6 +79,8 @@ class SessionStore:
             return
         with suppress(EngineError):  # what an older version kept is no name any more: the best there is
             choose_device(self.shelf.device or chosen_device())  # what the environment says counts until somebody chooses
+        with suppress(EngineError):
+            choose_executor(*(self.shelf.executor or chosen_executor()))
 
     def get(self, identity: str) -> Session:
         """Raises ProjectError for an id that is none, or that no project has."""

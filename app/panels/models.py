@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.panels import executor
 from app.panels.base import Panel
 from app.session import Session
 from app.store import SessionStore
@@ -25,6 +26,7 @@ def build(store: SessionStore) -> Panel:
         points = gr.Dropdown(_choices(POINT_TRACKERS, here), label="Points followed", elem_id="points-by")
         device = gr.Dropdown([BEST], value="", label="Device", elem_id="device")
         need = gr.HTML(elem_id="memory")
+        renders = executor.build()
         first = next(iter(MODELS))
         chosen = gr.Dropdown([(one.title, name) for name, one in MODELS.items()], value=first, label="Model", elem_id="model")
         facts = gr.HTML(facts_of(first), elem_id="model-facts")
@@ -46,11 +48,12 @@ def build(store: SessionStore) -> Panel:
                 choices=[BEST, *((f"{one['title']} ({one['name']})", one["name"]) for one in store.devices)], value=store.device
             ),
             memory(store, session),
+            *renders.show(session, frame),
         ]
 
-    outputs = [clicks, masks, points, device, need]
-    parts = {"clicks": clicks, "masks": masks, "points": points, "device": device, "need": need, "chosen": chosen}
-    parts["panel"] = panel
+    outputs = [clicks, masks, points, device, need, *renders.outputs]
+    parts: dict[str, Any] = {"clicks": clicks, "masks": masks, "points": points, "device": device, "need": need, "chosen": chosen}
+    parts["panel"], parts["executor"] = panel, renders.parts
     more = {"facts": facts, "accept": accept, "fetch": fetch, "check": check, "stop": stop, "errand": errand, "timer": timer}
     return Panel(outputs, show, {**parts, **more})
 

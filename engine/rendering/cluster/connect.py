@@ -33,8 +33,8 @@ from engine.store.workspace import sweep_parts
 
 OLDEST = "2.60"
 MISSING = (
-    f'Ray is not installed, which --executor ray needs: run .venv/bin/python -m pip install "ray>={OLDEST}", '
-    "or use --executor pool."
+    f'Ray, which spreads segments over machines, is not installed: run .venv/bin/python -m pip install "ray>={OLDEST}", '
+    "or use this machine's cores (--executor pool)."
 )
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
@@ -158,14 +158,19 @@ def _own_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _check(address: str) -> None:
-    """Raises MethodError where no token is known here, nobody answers, or anybody is let in."""
+def check_reached(address: str) -> None:
+    """Raises MethodError where no token is known here, or nobody listens at the address. Takes seconds at most."""
     if not has_token():
         raise MethodError(
             f"There is no token for the cluster at {address}: copy the file .ray/auth_token of its head into your home folder, "
             "or set RAY_AUTH_TOKEN_PATH."
         )
     _reach(address)
+
+
+def _check(address: str) -> None:
+    """Raises MethodError where no token is known here, nobody answers, or anybody is let in."""
+    check_reached(address)
     bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     with ThreadPoolExecutor(2) as both:
         anybody = both.submit(_asked, address, {**bare, "RAY_AUTH_MODE": "disabled"})

@@ -40,8 +40,8 @@ def start_node(address: str = "", *, host: str = HERE, cpus: int | None = None, 
         MethodError: Ray is missing, the address is none, or there is no token for the cluster here.
     """
     check_installed()
-    if address and not ADDRESS.fullmatch(address):
-        raise MethodError(f"“{address[:60]}” is not the address of a cluster: write HOST:PORT, such as 192.0.2.1:{PORT}.")
+    if address:
+        check_address(address)
     if address and not has_token():
         raise MethodError("There is no token for the cluster here: copy .ray/auth_token from the home folder of its head first.")
     if not address and not has_token():
@@ -53,6 +53,12 @@ def start_node(address: str = "", *, host: str = HERE, cpus: int | None = None, 
     if os.name == "posix":
         os.execve(command[0], command, environment)
     return subprocess.call(command, env=environment)
+
+
+def check_address(address: str) -> None:
+    """Raises MethodError for what is no address of a cluster."""
+    if not ADDRESS.fullmatch(address):
+        raise MethodError(f"“{address[:60]}” is not the address of a cluster: write HOST:PORT, such as 192.0.2.1:{PORT}.")
 
 
 def start_arguments(address: str, host: str, cpus: int | None, gpus: int | None) -> list[str]:
