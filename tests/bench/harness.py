@@ -82,7 +82,9 @@ BENCHES = {
         ("--scenes", "--seed", "--clips"),
     ),
     "point_to_point": Bench(
-        "tests.bench.point_to_point", "Point-to-Point: another shape, the same motion", ("--scenes", "--seed")
+        "tests.bench.point_to_point",
+        "Point-to-Point: another shape, the same motion",
+        ("--scenes", "--seed", "--parts", "--only"),
     ),
     "load": Bench("tests.bench.load", "ten editors and a job on one server, idle ones, a long queue", ("--minutes", "--quick")),
     "fuzz": Bench("tests.bench.fuzz", "damaged files through every import, odd requests to every route", ("--mutants", "--seed")),

@@ -37,15 +37,16 @@ from engine.world.draw import draw
 from engine.world.edits import Edits, edits
 from engine.world.scene import Lot, sample
 from engine.world.words import SHAPES
-from tests.bench.harness import Figure, Report, say
-from tests.bench.point_to_point_measures import FRAMES, SMALL, Case, f1, measured, unexplained
+from tests.bench.harness import BenchError, Figure, Report, say
+from tests.bench.point_to_point_measures import FRAMES, SMALL, Case, Measured, f1, measured, unexplained
 from tests.drawn import DrawnPictures
 
 SIDE = 192
 ROOM = 0.08
 """How far the region of the edit reaches beyond the source's mask, in frame heights: the new subject may be larger."""
 VARIANTS = ("none", "random", "image", "anchor", "unaligned", "one_keyframe")
-MEASURES = ("success", "motion", "path", "flow", "warp", "background")
+MEASURES = ("success", "motion", "path", "rotation", "flow", "warp", "background")
+PARTS = ("speed", "coverage", "variants", "curve", "pairs")
 CURVE = (4, 8, 16, 48)
 COUNT = 8
 """Trajectories that coverage is measured with."""
@@ -61,6 +62,7 @@ def _figures() -> Iterator[Figure]:
         yield Figure(f"success_{name}", f"{name}: success", "%", better="higher")
         yield Figure(f"motion_{name}", f"{name}: motion agreement", "of 1", better="higher")
         yield Figure(f"path_{name}", f"{name}: path of the centre", "of 1", better="higher")
+        yield Figure(f"rotation_{name}", f"{name}: rotation, where the subject turns", "of 1", better="higher")
         yield Figure(f"flow_{name}", f"{name}: flow similarity", "of 1", better="higher")
         yield Figure(f"warp_{name}", f"{name}: warp error by the source's flow", "1e-3")
         yield Figure(f"background_{name}", f"{name}: outside the edit, to the source", "dB", better="higher")
@@ -192,11 +194,11 @@ class Clock:
         return timed
 
 
-def edited(case: Case, method: p2p.PointToPoint, config: Config) -> Tensor:
-    """(T, 3, SMALL, SMALL) in [0, 1]."""
+def edited(case: Case, method: p2p.PointToPoint, config: Config, store: Path | None = None) -> Tensor:
+    """(T, 3, SMALL, SMALL) in [0, 1]. What was prepared in `store` is not prepared again."""
     given, span = shot(case), FrameRange(0, FRAMES)
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(lambda done, total: None, 0, Path(folder), Path(folder), lambda _: _bundled())
+        context = Context(lambda done, total: None, 0, Path(folder), store or Path(folder), lambda _: _bundled())
         prepared = method.prepare(given, config, context)
         images = [image for _, image in method.render(given, Segment(0, 0, FRAMES, None, None, span), prepared, context)]
     video = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
@@ -207,53 +209,87 @@ def edited(case: Case, method: p2p.PointToPoint, config: Config) -> Tensor:
 
 
 def run(report: Report, options: argparse.Namespace) -> None:
-    count = options.scenes or 30
-    _speed(report)
-    with tempfile.TemporaryDirectory() as folder:
-        several = cases(count, options.seed, Path(folder))
-        _coverage(report, several)
-        _variants(report, several)
-        few = several[: max(1, count // 3)]
-        for tokens in CURVE:
-            got = [measured(case, edited(case, p2p.PointToPoint(), Config(tokens=tokens))) for case in few]
-            report.reach(f"success_tokens_{tokens}", 100 * _mean([m.success for m in got]))
-            report.reach(f"motion_tokens_{tokens}", _mean([m.motion for m in got]))
-        pairs = cases(max(1, count // 3), options.seed + 1000, Path(folder), both=True)
-        report.reach("multi_f1", _mean([f1(case, edited(case, p2p.PointToPoint(), Config())) for case in pairs]))
+    """On one thread, whatever the machine has: the figures are of one core."""
+    parts, count = _parts(options), options.scenes or 30
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _run(report, parts, Path(folder), options, count)
+    finally:
+        torch.set_num_threads(threads)
+    report.lack("This part was left out.")
     report.note(
-        f"{count} scenes of {FRAMES} frames, {len(few)} for the curve, {len(pairs)} with two subjects; seed {options.seed}; "
+        f"{count} scenes of {FRAMES} frames, {max(1, count // 3)} for the curve and with two subjects; seed {options.seed}; "
         "all pictures by the bundled model, whose text to video decides most of what success can be."
     )
 
 
-def _variants(report: Report, several: Sequence[Case]) -> None:
+def _parts(options: argparse.Namespace) -> list[str]:
+    """Which of PARTS to do. Raises BenchError for others, and for variants that there are not."""
+    asked = options.parts.split(",") if options.parts else list(PARTS)
+    for name, given, known in (("--parts", asked, PARTS), ("--only", options.only.split(",") if options.only else [], VARIANTS)):
+        if unknown := [one for one in given if one not in known]:
+            raise BenchError(f"{name} takes {', '.join(known)}, separated by commas; not {', '.join(unknown)}.")
+    return asked
+
+
+def _run(report: Report, parts: Sequence[str], folder: Path, options: argparse.Namespace, count: int) -> None:
+    several = cases(count, options.seed, folder) if {"coverage", "variants", "curve"} & set(parts) else []
+    few = max(1, count // 3)
+    if "speed" in parts:
+        _speed(report)
+    if "coverage" in parts:
+        _coverage(report, several)
+    if "variants" in parts:
+        _variants(report, several, folder, options.only.split(",") if options.only else VARIANTS)
+    for tokens in CURVE if "curve" in parts else ():
+        got = [measured(case, edited(case, p2p.PointToPoint(), Config(tokens=tokens))) for case in several[:few]]
+        report.reach(f"success_tokens_{tokens}", 100 * _mean([m.success for m in got]))
+        report.reach(f"motion_tokens_{tokens}", _mean([m.motion for m in got]))
+        say(f"{tokens} tokens: success {got[-1].success:.3f}, motion {_mean([m.motion for m in got]):.3f}")
+    if "pairs" in parts:
+        pairs = cases(few, options.seed + 1000, folder, both=True)
+        report.reach("multi_f1", _mean([f1(case, edited(case, p2p.PointToPoint(), Config())) for case in pairs]))
+
+
+def _variants(report: Report, several: Sequence[Case], folder: Path, names: Sequence[str]) -> None:
     means: dict[str, dict[str, float]] = {}
-    choosing, aligning, begun = Clock(), Clock(), time.process_time()
-    for name in VARIANTS:
-        read, chooser, values = RIVALS[name]
-        timed = name == "anchor"
-        method = p2p.PointToPoint(read, choosing(chooser) if timed else chooser)
-        before, begun = p2p.Editing.align, time.process_time() if timed else begun
-        if timed:
-            p2p.Editing.align = aligning(before)  # type: ignore[method-assign]
-        try:
-            got = [measured(case, edited(case, method, Config(**values))) for case in several]
-        finally:
-            p2p.Editing.align = before  # type: ignore[method-assign]
-        if timed:
-            spent = time.process_time() - begun
-            report.reach("selection_share", 100 * choosing.seconds / spent)
-            report.reach("alignment_share", 100 * aligning.seconds / spent)
-        means[name] = {
-            one: _mean([getattr(m, one) for m in got]) for one in ("success", "motion", "path", "flow", "warp", "background")
-        }
+    for name in names:
+        begun, got = time.process_time(), list(_tried(report, name, several, folder))
+        known = {one: [v for m in got if (v := getattr(m, one)) is not None] for one in MEASURES}
+        means[name] = {one: _mean(values) for one, values in known.items() if values}
         for one, value in means[name].items():
             report.reach(f"{one}_{name}", 100 * value if one == "success" else value)
-        say(f"{name}: " + ", ".join(f"{one} {value:.3f}" for one, value in means[name].items()))
-    report.reach("success", 100 * means["anchor"]["success"])
-    report.reach("motion_agreement", means["anchor"]["motion"])
-    report.reach("motion_gain_over_random", means["anchor"]["motion"] - means["random"]["motion"])
-    report.reach("alignment_gain", 100 * (means["anchor"]["success"] - means["unaligned"]["success"]))
+        seconds = (time.process_time() - begun) / len(several)
+        say(f"{name}: " + ", ".join(f"{one} {value:.3f}" for one, value in means[name].items()) + f"; {seconds:.1f} s a scene")
+    if "anchor" in means:
+        report.reach("success", 100 * means["anchor"]["success"])
+        report.reach("motion_agreement", means["anchor"]["motion"])
+    if {"anchor", "random"} <= means.keys():
+        report.reach("motion_gain_over_random", means["anchor"]["motion"] - means["random"]["motion"])
+    if {"anchor", "unaligned"} <= means.keys():
+        report.reach("alignment_gain", 100 * (means["anchor"]["success"] - means["unaligned"]["success"]))
+
+
+def _tried(report: Report, name: str, several: Sequence[Case], folder: Path) -> Iterator[Measured]:
+    """Alignment changes nothing before drawing, so without it what the whole method prepared is drawn with."""
+    read, chooser, values = RIVALS[name]
+    choosing, aligning, spent, before = Clock(), Clock(), 0.0, p2p.Editing.align
+    method = p2p.PointToPoint(read, choosing(chooser))
+    p2p.Editing.align = aligning(before)  # type: ignore[method-assign]
+    try:
+        for number, case in enumerate(several):
+            store = folder / f"{'anchor' if name == 'unaligned' else name}-{number}"
+            begun = time.process_time()
+            video = edited(case, method, Config(**values), store)
+            spent += time.process_time() - begun
+            yield measured(case, video)
+    finally:
+        p2p.Editing.align = before  # type: ignore[method-assign]
+    if name == "anchor":
+        report.reach("selection_share", 100 * choosing.seconds / spent)
+        report.reach("alignment_share", 100 * aligning.seconds / spent)
 
 
 def _coverage(report: Report, several: Sequence[Case]) -> None:
@@ -287,14 +323,10 @@ def _speed(report: Report) -> None:
     """Farthest point sampling among 12,288 candidates of 16 frames on one core, until 128 are chosen."""
     dice = torch.Generator().manual_seed(0)
     values = F.normalize(torch.randn(12_288, 16, 64, generator=dice), dim=-1)
-    tokens, threads = MotionTokens(values, torch.ones(12_288, 16, dtype=torch.bool)), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        begun = time.process_time()
-        chosen = select(tokens, 0, 0.65, 128)
-        report.reach("fps_seconds", time.process_time() - begun)
-    finally:
-        torch.set_num_threads(threads)
+    tokens = MotionTokens(values, torch.ones(12_288, 16, dtype=torch.bool))
+    begun = time.process_time()
+    chosen = select(tokens, 0, 0.65, 128)
+    report.reach("fps_seconds", time.process_time() - begun)
     report.note(f"{len(chosen)} of 12,288 candidates were chosen, from {values.nbytes / 2**20:.0f} MB of tokens.")
 
 
