@@ -152,8 +152,8 @@ def of_jobs(store: SessionStore) -> list[Endpoint]:
         if not done:
             raise ProjectError(f"There is no export {name[:80]!r}." if name else "Nothing is exported yet; call export first.")
         address = address_of(f"/api/projects/{session.id}/exports/{quote(done[0].name)}")
-        # Marked as a stream so that clients fetch it from our own route, which knows whose it is.
-        file = {"path": str(done[0]), "url": address, "orig_name": done[0].name, "size": done[0].stat().st_size}
+        # Marked as a stream so that clients fetch it from our own route, which knows whose it is; no path is told.
+        file = {"path": done[0].name, "url": address, "orig_name": done[0].name, "size": done[0].stat().st_size}
         return {**file, "is_stream": True, "meta": {"_type": "gradio.FileData"}}
 
     return [wait, cancel, download]
