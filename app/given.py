@@ -20,6 +20,7 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 
+WAKES_EVERY = 0.005  # seconds between two looks whether an event has come (our choice)
 NEVER = 0
 """The number that says: give me everything."""
 
@@ -67,7 +68,13 @@ def is_skip(value: Any) -> bool:
 
 
 class Page(gr.Blocks):
-    """Gradio makes every component anew to find that nothing of it changes: what is left out is kept from it here."""
+    """Gradio makes every component anew to find that nothing of it changes: what is left out is kept from it here. And it looks
+    a thousand times a second whether an event has come, which is most of what an idle editor costs."""
+
+    def queue(self, *given: Any, **named: Any) -> Page:
+        super().queue(*given, **named)
+        self._queue.sleep_when_free = WAKES_EVERY
+        return self
 
     async def process_api(self, *given: Any, **named: Any) -> dict[str, Any]:
         """After an event that failed the page shows something else than it was given, such as a choice that was refused."""

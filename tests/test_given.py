@@ -82,6 +82,11 @@ def test_too_few_values_are_still_gradios_error() -> None:
         asyncio.run(page.process_api(function, [], state=SessionState(page)))
 
 
+def test_an_idle_page_looks_for_events_less_often_than_gradio_would() -> None:
+    usual = gr.Blocks().queue()._queue.sleep_when_free
+    assert usual < Page().queue(max_size=3)._queue.sleep_when_free <= 0.02
+
+
 # --- on the page ------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.scale_costs import dit, wan_tokens
+from tests.bench.scale import work_of
+from tests.bench.scale_costs import PROPAGATING, SHARING, Costs, Measured, dit, growing, wan_tokens
 from tests.bench.scale_plan import Place, Work, cut, enough, simulate
 
 EIGHT = Work("x", before=10, shared=5, segments=(4.0,) * 8, after=3)
@@ -40,3 +41,17 @@ def test_shots_are_cut_into_pieces() -> None:
 def test_operations_of_a_transformer_by_hand() -> None:
     assert wan_tokens(81) == 21 * 30 * 52
     assert dit(10, parameters=100, layers=2, width=3) == 2 * 100 * 10 + 4 * 2 * 3 * 100
+
+
+def test_a_shared_step_that_grows_with_the_shot_is_a_line_through_two_lengths() -> None:
+    short = Measured(10, {SHARING: 7.0, PROPAGATING: 20.0}, 100)
+    costs = growing(short, Measured(30, {SHARING: 11.0, PROPAGATING: 30.0}, 600))
+    assert (costs.growing, costs.shared, costs.frame, costs.sent) == pytest.approx((0.2, 5.0, 1.0, 20.0))
+    assert work_of("point_to_point", costs).shared == pytest.approx(60 * (5 + 0.2 * 240))
+    flat = growing(short, Measured(30, {SHARING: 6.0}, 600))
+    assert (flat.growing, flat.shared) == (0.0, 6.0)
+
+
+def test_what_the_clip_itself_costs_is_taken_from_the_longest_run() -> None:
+    base, mine = Costs(0.2, 0.0, 0.1, 0.1, 5.0), Costs(0.5, 3.0, 2.0, 0.4, 7.0, growing=0.1)
+    assert mine.on(base) == Costs(0.2, 3.0, 2.0, 0.1, 7.0, growing=0.1)

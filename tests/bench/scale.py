@@ -21,7 +21,7 @@ from engine.progress import Progress
 from engine.rendering.cluster.executor import RayExecutor
 from engine.rendering.render import propagate
 from tests.bench.harness import BenchError, Figure, Report, environment, say
-from tests.bench.scale_costs import Costs, computed, measure, measured_methods
+from tests.bench.scale_costs import Costs, computed, growing, measure, measured_methods
 from tests.bench.scale_plan import Place, Work, cut, enough, simulate
 from tests.ray_cluster import HAS_RAY, NO_RAY, Cluster, cluster, segments_of
 from tests.recipes import box_in, clip_in, edit_recipe, write_recipe
@@ -30,8 +30,10 @@ FREE = 0.05  # seconds a segment that may be lost whatever its length
 SEGMENTS, EACH = 6, 6
 RAY_SIZE = (480, 854)
 MINUTES, RATE, SHOTS = 10, 24, 60
-FRAMES = {"motion": 12}
+FRAMES = {"motion": 16}
 FEW = 5
+GROWS = {"point_to_point": (17, 29)}
+"""Methods whose shared step grows with the shot, and two lengths to measure it at: of one and of two windows."""
 COUNTS = (1, 8, 64)
 ANCHORS = (2, 11)  # that AnchorSync edits together: in the few frames that are measured, in a shot of ten seconds
 COLD = """
@@ -76,17 +78,23 @@ def run(report: Report, options: argparse.Namespace) -> None:
         if options.only and name not in options.only.split(","):
             continue
         say(f"frames of 1080p: {name}")
-        with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as folder:
-            found = measure(Path(folder), name, FRAMES.get(name, FEW))
-        costs = found.costs()
-        _plan(report, name, costs, (start, overhead))
-        parts = ", ".join(f"{phase.lower()} {seconds / found.frames:.3f}" for phase, seconds in found.cpu.items() if phase)
-        report.note(f"{name}: CPU seconds a frame over {found.frames} frames: {parts}.")
-        if name == "motion":
-            base = costs
+        costs = _costs(report, name)
+        base = costs if name == "motion" else base
+        _plan(report, name, costs if base is None else costs.on(base), (start, overhead))
     if base is not None:
         _plan_of_hub(report, base, (start, overhead))
     report.lack("It was left out by --only.")
+
+
+def _costs(report: Report, name: str) -> Costs:
+    """Measured on as few frames as tell it."""
+    runs = []
+    for frames in GROWS.get(name, (FRAMES.get(name, FEW),)):
+        with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as folder:
+            runs.append(measure(Path(folder), name, frames))
+        parts = ", ".join(f"{phase.lower()} {seconds / frames:.3f}" for phase, seconds in runs[-1].cpu.items() if phase)
+        report.note(f"{name}: CPU seconds a frame over {frames} frames: {parts}.")
+    return runs[0].costs() if len(runs) == 1 else growing(*runs)
 
 
 def _plan_of_hub(report: Report, base: Costs, ray: tuple[float, float]) -> None:
@@ -211,7 +219,7 @@ def work_of(name: str, costs: Costs) -> Work:
     shot = frames // SHOTS
     pieces = {"via": [96, shot - 96], "anchorsync": [24] * (shot // 24)}.get(name.removeprefix("hub_"), [shot])
     segments = tuple(count * costs.frame for count in cut(frames, SHOTS, pieces))
-    shared = SHOTS * costs.shared * (ANCHORS[1] / ANCHORS[0] if name == "anchorsync" else 1)
+    shared = SHOTS * (costs.shared + costs.growing * shot) * (ANCHORS[1] / ANCHORS[0] if name == "anchorsync" else 1)
     return Work(name, frames * costs.clip, shared, segments, frames * costs.out)
 
 

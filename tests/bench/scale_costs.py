@@ -6,7 +6,7 @@ CPU seconds, not those of the clock: the machine may be busy with other things m
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,19 @@ class CpuProgress(Progress):
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds: `clip` a frame, what one machine does before; `shared` a shot; `frame` a frame of a segment; `out` a frame of the
-    finished clip. `sent`: bytes a frame that a node needs of the clip."""
+    """Seconds: `clip` a frame, what one machine does before; `shared` a shot, and `growing` more for each of its frames; `frame`
+    a frame of a segment; `out` a frame of the finished clip. `sent`: bytes a frame that a node needs of the clip."""
 
     clip: float
     shared: float
     frame: float
     out: float
     sent: float = 0.0
+    growing: float = 0.0
+
+    def on(self, base: Costs) -> Costs:
+        """With what the clip itself costs as it was measured over more frames: its first frames cost more than the others."""
+        return replace(self, clip=base.clip, out=base.out)
 
 
 @dataclass(eq=False)
@@ -102,6 +107,13 @@ def measure(folder: Path, name: str, frames: int) -> Measured:
         return Measured(frames, progress.cpu, size)
     finally:
         editor.close()
+
+
+def growing(short: Measured, long: Measured) -> Costs:
+    """The costs over the longer clip, with what is shared over a shot as a line through both."""
+    costs, (few, many) = long.costs(), (short.cpu.get(SHARING, 0.0), long.cpu.get(SHARING, 0.0))
+    each = max(0.0, (many - few) / (long.frames - short.frames))
+    return replace(costs, shared=max(0.0, many - each * long.frames), growing=each)
 
 
 def measured_methods() -> list[str]:
