@@ -171,8 +171,12 @@ class PointToPointConfig:
         },
     )
     threshold: float = field(
-        default=0.65,
-        metadata={"min": 0.0, "max": 2.0, "help": "Motions nearer to each other than this share a token (τ_d)."},
+        default=0.0,
+        metadata={
+            "min": 0.0,
+            "max": 2.0,
+            "help": "Motions nearer to each other than this share a token (τ_d); 0 takes what suits the model.",
+        },
     )
     keyframes: int = field(default=3, metadata={"min": 1, "max": 9, "help": "Frames from which everything is followed."})
     feature_level: float = field(

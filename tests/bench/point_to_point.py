@@ -47,7 +47,9 @@ ROOM = 0.08
 VARIANTS = ("none", "random", "image", "anchor", "unaligned", "one_keyframe")
 MEASURES = ("success", "motion", "path", "rotation", "flow", "warp", "background")
 PARTS = ("speed", "coverage", "variants", "curve", "pairs")
-CURVE = (4, 8, 16, 48)
+CURVE = (2, 4, 8, 16)
+ALL = 0.01
+"""τ_d at which as many tokens are chosen as are asked for."""
 COUNT = 8
 """Trajectories that coverage is measured with."""
 
@@ -165,7 +167,7 @@ def shown_features(
 RIVALS: dict[str, tuple[p2p.Reader, p2p.Chooser, dict[str, Any]]] = {
     "none": (read_features, choose, {"tokens": 0, "tune_steps": 0}),
     "random": (read_features, by_lot, {}),
-    "image": (shown_features, choose, {"threshold": 0.0}),
+    "image": (shown_features, choose, {"threshold": ALL}),
     "anchor": (read_features, choose, {}),
     "unaligned": (read_features, choose, {"align": 0.0}),
     "one_keyframe": (read_features, choose, {"keyframes": 1}),
@@ -244,7 +246,7 @@ def _run(report: Report, parts: Sequence[str], folder: Path, options: argparse.N
     if "variants" in parts:
         _variants(report, several, folder, options.only.split(",") if options.only else VARIANTS)
     for tokens in CURVE if "curve" in parts else ():
-        got = [measured(case, edited(case, p2p.PointToPoint(), Config(tokens=tokens))) for case in several[:few]]
+        got = [measured(case, edited(case, p2p.PointToPoint(), Config(tokens=tokens, threshold=ALL))) for case in several[:few]]
         report.reach(f"success_tokens_{tokens}", 100 * _mean([m.success for m in got]))
         report.reach(f"motion_tokens_{tokens}", _mean([m.motion for m in got]))
         say(f"{tokens} tokens: success {got[-1].success:.3f}, motion {_mean([m.motion for m in got]):.3f}")
