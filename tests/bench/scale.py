@@ -21,7 +21,7 @@ from engine.progress import Progress
 from engine.rendering.cluster.executor import RayExecutor
 from engine.rendering.render import propagate
 from tests.bench.harness import BenchError, Figure, Report, environment, say
-from tests.bench.scale_costs import Costs, computed, growing, measure, measured_methods
+from tests.bench.scale_costs import TINY, Costs, computed, growing, measure, measured_methods
 from tests.bench.scale_plan import Place, Work, cut, enough, simulate
 from tests.ray_cluster import HAS_RAY, NO_RAY, Cluster, cluster, segments_of
 from tests.recipes import box_in, clip_in, edit_recipe, write_recipe
@@ -87,7 +87,9 @@ def run(report: Report, options: argparse.Namespace) -> None:
 
 
 def _costs(report: Report, name: str) -> Costs:
-    """Measured on as few frames as tell it."""
+    """Measured on as few frames as tell it, once everything is loaded."""
+    with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as folder:
+        measure(Path(folder), name, 3, TINY)
     runs = []
     for frames in GROWS.get(name, (FRAMES.get(name, FEW),)):
         with tempfile.TemporaryDirectory(prefix="anchorline-bench-") as folder:

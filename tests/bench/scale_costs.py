@@ -21,6 +21,8 @@ from tests.media_fixtures import Clip, write_drawn_clip
 from tests.recipes import box_in
 
 SIZE = (1080, 1920)
+TINY = (96, 160)
+"""Of the clip that is edited first, so that loading libraries and models is not counted: a process does that once."""
 PREPARING, MASKS, MOTION = "Preparing the clip", "Carrying masks", "Reading the motion"
 SHARING, PROPAGATING, WRITING = "Preparing the edit", "Propagating", "Writing the clip"
 TEXTS = {
@@ -80,13 +82,14 @@ class Measured:
         return Costs(clip, shared, each.get(PROPAGATING, 0.0), each.get(WRITING, 0.0), self.bytes / self.frames)
 
 
-def measure(folder: Path, name: str, frames: int) -> Measured:
-    """One 1080p clip of `frames` by one method: a marked disc, a take at each end where the method wants anchors."""
-    clip = write_drawn_clip(folder / "in.mp4", Clip(frames=frames, size=SIZE))
+def measure(folder: Path, name: str, frames: int, size: tuple[int, int] = SIZE) -> Measured:
+    """One clip of `frames` by one method: a marked disc, a take at each end where the method wants anchors."""
+    folder.mkdir(exist_ok=True)
+    clip = write_drawn_clip(folder / "in.mp4", Clip(frames=frames, size=size))
     editor = Editor.create(folder / name, clip)
     progress = CpuProgress()
     try:
-        editor.act(acts.set_box, "Box", frame=0, subject=1, box=box_in(SIZE))
+        editor.act(acts.set_box, "Box", frame=0, subject=1, box=box_in(size))
         chosen = card(name)
         said: dict[str, Any] = {text: TEXTS[text] for text in chosen.texts}
         editor.act(acts.set_edit, "Method", method=name, **said)
@@ -103,8 +106,8 @@ def measure(folder: Path, name: str, frames: int) -> Measured:
             material.workspace.pack(material.project.video.digest),
             material.workspace.motion(material.project.video.digest),
         ]
-        size = clip.stat().st_size + sum(path.stat().st_size for place in needed for path in place.iterdir())
-        return Measured(frames, progress.cpu, size)
+        sent = clip.stat().st_size + sum(path.stat().st_size for place in needed for path in place.iterdir())
+        return Measured(frames, progress.cpu, sent)
     finally:
         editor.close()
 
