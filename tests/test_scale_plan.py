@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench import scale_costs
 from tests.bench.scale import work_of
 from tests.bench.scale_costs import PROPAGATING, SHARING, Costs, Measured, dit, growing, wan_tokens
 from tests.bench.scale_plan import Place, Work, cut, enough, simulate
@@ -55,3 +56,14 @@ def test_a_shared_step_that_grows_with_the_shot_is_a_line_through_two_lengths() 
 def test_what_the_clip_itself_costs_is_taken_from_the_longest_run() -> None:
     base, mine = Costs(0.2, 0.0, 0.1, 0.1, 5.0), Costs(0.5, 3.0, 2.0, 0.4, 7.0, growing=0.1)
     assert mine.on(base) == Costs(0.2, 3.0, 2.0, 0.1, 7.0, growing=0.1)
+
+
+def test_what_a_user_does_between_is_in_no_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 1.0, 4.0, 9.0, 10.0))
+    monkeypatch.setattr(scale_costs.time, "process_time", lambda: next(clock))
+    progress = scale_costs.CpuProgress()
+    progress.part("masks", 1)
+    progress.elsewhere()
+    progress.part("writing", 1)
+    progress.close()
+    assert progress.cpu == {"": 6.0, "masks": 3.0, "writing": 1.0}

@@ -46,6 +46,11 @@ class CpuProgress(Progress):
         self._phase = phase
         return super().part(phase, units)
 
+    def elsewhere(self) -> None:
+        """What follows belongs to no phase, until the next one begins."""
+        self.close()
+        self._phase = ""
+
     def close(self) -> None:
         now = time.process_time()
         self.cpu[self._phase] = self.cpu.get(self._phase, 0.0) + now - self._since
@@ -95,6 +100,7 @@ def measure(folder: Path, name: str, frames: int, size: tuple[int, int] = SIZE) 
         editor.act(acts.set_edit, "Method", method=name, **said)
         prepare_clip(editor.material, progress)
         carry(editor.material, spans_to_carry(editor.material), progress)
+        progress.elsewhere()  # takes are what a user makes, not what a run costs
         for frame in (0, frames - 1) if chosen.anchors else ():
             editor.approve(frame, editor.effect_take(frame, "recolour", {"colour": "#2050ff"}).key)
         material = editor.material
