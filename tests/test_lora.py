@@ -120,6 +120,8 @@ def bad(folder: Path, what: str) -> Path:
     half = {f"{LAYER}.lora_A.weight": DOWN}
     by_kind: dict[str, Callable[[], Path]] = {
         "gone": lambda: folder / "gone.safetensors",
+        "folder": lambda: folder,
+        "null": lambda: folder / "a\0.safetensors",
         "text": lambda: _bytes(folder, b"no weights at all"),
         "pickle": lambda: _bytes(folder, b"\x80\x04..."),
         "cut": lambda: _bytes(folder, written(folder, LAYOUTS["peft"], "whole.safetensors").read_bytes()[:-40]),
@@ -141,6 +143,8 @@ def _bytes(folder: Path, blob: bytes) -> Path:
     ("what", "says"),
     [
         ("gone", "cannot be read"),
+        ("folder", "cannot be read"),
+        ("null", "cannot be read"),
         ("text", "not a safetensors file"),
         ("pickle", "not a safetensors file"),
         ("cut", "damaged or was cut off"),

@@ -60,6 +60,8 @@ def read_lora(path: Path, name: str = "") -> LoraFile:
     """
     name = name or path.name
     try:
+        if not path.is_file():
+            raise FileNotFoundError(2, "there is no such file")
         if path.stat().st_size > LARGEST:
             raise MethodError(f"{name} is larger than any LoRA ({LARGEST // 2**30} GB): choose another file.")
         if kind_of(path) != "safetensors":
