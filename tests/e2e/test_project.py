@@ -75,6 +75,7 @@ def test_a_copy_a_zip_and_the_list_lead_from_project_to_project(page, server, tm
     assert view(page)["can_undo"]  # the history came along
 
 
+@pytest.mark.slow
 def test_a_moved_clip_is_found_from_the_page(browser, tmp_path, clip):
     moved = tmp_path / "in" / "clip.mp4"
     moved.parent.mkdir()
@@ -114,6 +115,7 @@ def test_a_second_editor_on_the_same_home_reads_along_and_leaves_jobs_alone(page
     page.evaluate("window.anchorline.act('undo')")
 
 
+@pytest.mark.slow
 def test_a_closed_tab_is_back_on_its_job_within_two_seconds_and_a_killed_editor_goes_on(browser, tmp_path, clip):
     home = tmp_path / "home"
     with editor_server(home, str(clip)) as first:

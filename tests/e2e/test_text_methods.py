@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.driving import at, disc, open_tab, opened, seek, view
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def choose_method(page: Any, name: str) -> None:
