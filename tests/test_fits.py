@@ -31,7 +31,7 @@ from engine.rendering.render import make_takes, prepare_clip
 from engine.sample_world import draw_world_sample
 from engine.sheet import contact_sheet
 from engine.types import Anchor, Take
-from engine.world.asking import asked
+from engine.world.asking import asked, coloured
 from engine.world.draw import draw
 from engine.world.edits import edits
 from engine.world.scene import sample
@@ -65,6 +65,12 @@ def bundled() -> Bundled:
 )
 def test_an_instruction_in_the_words_of_captions(instruction: str, pair: tuple[str, str] | None) -> None:
     assert asked(instruction) == pair
+
+
+def test_a_colour_that_was_not_named_is_looked_for() -> None:
+    assert coloured("a red ball", "a blue ball") == [("a red ball", "a blue ball")] and coloured("", "a star") == [("", "a star")]
+    assert ("an orange ball", "a blue ball") in coloured("a ball", "a blue ball") and len(coloured("a ball", "")) == 8
+    assert ("a red ball", "a red striped ball") in coloured("a ball", "a striped ball")
 
 
 def test_the_measure_wants_direction_and_distance() -> None:

@@ -22,7 +22,7 @@ from engine.diffusion.flow import from_clean, shifted_levels
 from engine.diffusion.judging import directional
 from engine.diffusion.pictures import working_size
 from engine.errors import MethodError
-from engine.world.asking import asked
+from engine.world.asking import asked, coloured
 from engine.world.words import BACKGROUND_RGB, BACKGROUNDS
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "bundled"
@@ -126,16 +126,18 @@ class Bundled(Hooks):
         if self.encoder is None or pair is None:
             return None
         pictures = self.encoder.pictures(torch.stack([before, after]).to(self.device))
-        captions = self.encoder.captions(list(pair if all(prompts) else self._on_ground(pictures[0], *pair)))
+        captions = self.encoder.captions(list(pair if all(prompts) else self._completed(pictures[0], *pair)))
         return directional(pictures[0], pictures[1], captions[0], captions[1])
 
-    def _on_ground(self, picture: Tensor, was: str, shall: str) -> tuple[str, str]:
-        """Both as whole captions, on the ground that the picture shows."""
+    def _completed(self, picture: Tensor, was: str, shall: str) -> tuple[str, str]:
+        """Both as whole captions: with the colour that the subject has, where it was not named by it, and on the ground that the
+        picture shows."""
         assert self.encoder is not None
-        grounds = [f"{was or shall} on {ground}" if not shall.startswith("on ") else f"on {ground}" for ground in BACKGROUNDS]
-        ground = BACKGROUNDS[int((self.encoder.captions(grounds) @ picture).argmax())]
-        after = shall if shall.startswith("on ") else f"{shall} on {ground}"
-        return f"{was} on {ground}".strip(), after.strip()
+        pairs = [(f"{a} on {g}".strip(), f"{b} on {g}".strip()) for a, b in coloured(was, shall) for g in BACKGROUNDS]
+        if shall.startswith("on "):
+            pairs = [(f"on {ground}", shall) for ground in BACKGROUNDS]
+        shown = [before if was or shall.startswith("on ") else after for before, after in pairs]
+        return pairs[int((self.encoder.captions(shown) @ picture).argmax())]
 
     @torch.no_grad()
     def purpose(self, frames: Tensor) -> str:

@@ -31,6 +31,16 @@ def asked(instruction: str) -> tuple[str, str] | None:
     return _pair(said[:-1], _told(said[-1:])) if verb in ("make", "paint", "turn") else None
 
 
+def coloured(was: str, shall: str) -> list[tuple[str, str]]:
+    """What `asked` gave for a subject that was not named by its colour, once for each colour that it may have; else as it is."""
+    if not was or _any(was.split(), COLOURS):
+        return [(was, shall)]
+    kept = [(with_article(f"{colour} {was.split(' ', 1)[1]}"), colour) for colour in COLOURS]
+    if not shall or _any(shall.split(), COLOURS):
+        return [(named, shall) for named, _ in kept]
+    return [(named, with_article(f"{colour} {shall.split(' ', 1)[1]}")) for named, colour in kept]
+
+
 def _pair(subject: list[str], wanted: list[str]) -> tuple[str, str]:
     """What is not asked to change stays: the colour where another shape is wanted, the shape where another colour is."""
     named = _told(subject)
