@@ -182,7 +182,11 @@ def test_config_is_data(name):
     assert method(name).Config is config
     for field in fields(config):
         assert field.metadata.get("help"), f"{name}.{field.name} has no help"
-        assert field.metadata.get("kind") in ("choice", "colour", "file") or isinstance(field.default, bool) or "min" in field.metadata
+        assert (
+            field.metadata.get("kind") in ("choice", "colour", "file")
+            or isinstance(field.default, bool)
+            or "min" in field.metadata
+        )
     assert checked_config(config, asdict(config()), name) == config()
 
 
